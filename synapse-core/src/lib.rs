@@ -1,0 +1,68 @@
+//! The contracts of Synapse, an SDK for decentralised inference subnets.
+//!
+//! **Everything that answers is a module** ([`InferenceModule`]): an engine, a remote endpoint, a pool of miners. A
+//! module behind tower layers ([`ModuleExt::with`]) is a module again. A request is an [`Input`], whose bytes are
+//! parsed only when somebody asks; an answer is an [`Output`], whose [`Body`] decides once and for all how it ended.
+//! Layers are tower layers, most of them a [`Middleware`]; what must be given back lives in a [`Pending`] or a [`Tap`].
+//!
+//! Roles meet here too: [`Subnet`] is what a node needs of its chain, [`Connect`] makes a module of a member,
+//! [`Tokenizer`] and [`PromptRenderer`] say what a model sees. This crate knows no wire format (a [`Dialect`] does),
+//! starts no task and owns no runtime.
+//!
+//! ```
+//! use synapse_core::{layer, layers::ConcurrencyLayer, InferenceModule, Input, Message, ModuleExt};
+//! # use synapse_core::testkit::Echo;
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let module = Echo::new().with(ConcurrencyLayer::new(8));
+//! let output = module.run_inference(Input::chat("echo", [Message::user("hello there")])).await?;
+//! assert!(output.head.content_type().is_none());
+//! # Ok::<(), synapse_core::Error>(())
+//! # }).unwrap();
+//! ```
+
+mod clock;
+mod connect;
+mod dialect;
+mod error;
+mod ids;
+mod input;
+pub mod layers;
+mod middleware;
+mod module;
+mod output;
+mod subnet;
+mod task;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+mod tokenizer;
+mod watch;
+
+pub use async_trait::async_trait;
+pub use bytes::Bytes;
+
+pub use self::{
+    clock::{SystemClock, WallClock},
+    connect::Connect,
+    dialect::{Dialect, Event, Framing},
+    error::{Error, ErrorKind, Retry},
+    ids::{BlockNumber, CallerId, EpochId, NodeId, OperationId, RequestId, Stake, SubnetId},
+    input::{Caller, Content, Deadline, Edits, Input, Message, Params, Part, Prompt, Request, View, Wire},
+    middleware::{
+        AnyNext, FromFn, FromFnService, Middleware, MiddlewareLayer, MiddlewareService, Next, from_fn, layer,
+    },
+    module::{
+        Attached, Health, HealthStatus, INTERFACE, InferenceModule, InferenceService, Metric, MetricKind,
+        MetricsData, ModelInfo, ModuleCapabilities, ModuleExt, ModuleService, ResourceSpec, Stack,
+    },
+    output::{
+        Alternative, Body, Chunk, Delta, Ending, FinishReason, Head, Logprobs, Output, Pending, Tap, Token,
+        ToolCall, Transform, Usage,
+    },
+    subnet::{
+        Directory, Endpoint, Epoch, Member, Phase, Registration, Role, Subnet, SubnetParams, Weight, Weights,
+    },
+    task::Task,
+    tokenizer::{Precision, PromptRenderer, RenderedPrompt, TokenCount, Tokenizer},
+    watch::{Watch, WatchSender},
+};

@@ -1,0 +1,247 @@
+//! A reply as a stream of chunks, and the one place where its ending is decided.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use super::{
+    Chunk, Delta, Ending, Tap, Transform,
+    guard::{Guarded, caught},
+    transform::Transformed,
+};
+use crate::Error;
+
+/// Chunks that a source may still hand out after the last one before it is let go.
+const DRAINED_CHUNKS: usize = 16;
+/// How much may be held back while [`Body::peek`] waits for content, in bytes.
+const HELD_BYTES: usize = 256 * 1024;
+
+/// A reply as a stream of [`Chunk`]s.
+///
+/// The body decides how it ends: [`Ending::Complete`] as it yields the [last](Chunk::is_last) chunk,
+/// [`Ending::Broken`] where its source fails, panics or stops without one, [`Ending::Dropped`] where nobody reads on.
+/// Each [`Tap`] is told once. It yields nothing after its ending; polled on, it lets the source run to its own end
+/// where that is ready, so that a connection can be used again.
+///
+/// A body is `!Sync`: do not hold `&Output` across an `.await`.
+pub struct Body {
+    source: Source,
+    taps: Vec<Guarded>,
+    held: VecDeque<Chunk>,
+    framed: bool,
+    state: State,
+}
+
+type Source = Pin<Box<dyn Stream<Item = Result<Chunk, Error>> + Send>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The last chunk is out; the source may still have an end of its own.
+    Complete,
+    Over,
+}
+
+impl Body {
+    /// A body of events, the last of which [is last](Chunk::is_last).
+    pub fn new(source: impl Stream<Item = Result<Chunk, Error>> + Send + 'static) -> Self {
+        Self::from_source(Box::pin(source), true)
+    }
+
+    /// A body without framing, such as audio: complete when its source ends cleanly.
+    pub fn unframed(source: impl Stream<Item = Result<Chunk, Error>> + Send + 'static) -> Self {
+        Self::from_source(Box::pin(source), false)
+    }
+
+    /// A reply that is one chunk.
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self::once(Chunk::last(bytes))
+    }
+
+    /// A body of this one chunk, which is its last.
+    #[must_use]
+    pub fn once(chunk: Chunk) -> Self {
+        Self::new(Ready(VecDeque::from([chunk.into_last()])))
+    }
+
+    /// A body of deltas that are all there already; the last one ends it.
+    pub fn from_deltas(deltas: impl IntoIterator<Item = Delta>) -> Self {
+        let mut chunks: VecDeque<Chunk> = deltas.into_iter().map(Chunk::delta).collect();
+        if let Some(last) = chunks.pop_back() {
+            chunks.push_back(last.into_last());
+        }
+        Self::new(Ready(chunks))
+    }
+
+    /// Lets `tap` watch from here on.
+    pub fn tap(&mut self, tap: impl Tap) {
+        let mut tap = Guarded::new(tap);
+        match self.state {
+            State::Open => self.taps.push(tap),
+            State::Complete => tap.on_end(&Ending::Complete),
+            State::Over => tap.on_end(&Ending::Dropped),
+        }
+    }
+
+    /// This body as `transform` changes it.
+    #[must_use]
+    pub fn transform(self, transform: impl Transform) -> Self {
+        let framed = self.framed;
+        Self::from_source(Box::pin(Transformed::new(self, transform)), framed)
+    }
+
+    /// Waits for the first content, tool call or end, and holds what came before it (a role, a control chunk), to be
+    /// yielded with it. Nothing is taken out: a failure that shows before any content is this call's error.
+    ///
+    /// Cancel safe: what arrived stays held.
+    ///
+    /// # Errors
+    /// What the source failed with, or that it ended before any content.
+    pub async fn peek(&mut self) -> Result<&Chunk, Error> {
+        if self.state != State::Open {
+            return Err(Self::truncated());
+        }
+        while !self.held.back().is_some_and(Chunk::has_content) && self.held_bytes() < HELD_BYTES {
+            match poll_fn(|cx| self.poll_source(cx)).await {
+                Some(Ok(chunk)) => self.held.push_back(chunk),
+                Some(Err(error)) => {
+                    self.end(&Ending::Broken(error.clone()));
+                    return Err(error);
+                }
+                None if !self.framed && !self.held.is_empty() => break,
+                None => {
+                    let error = Self::truncated();
+                    self.end(&Ending::Broken(error.clone()));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(self.held.back().expect("the loop above left a chunk"))
+    }
+
+    fn from_source(source: Source, framed: bool) -> Self {
+        Self {
+            source,
+            taps: Vec::new(),
+            held: VecDeque::new(),
+            framed,
+            state: State::Open,
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held.iter().map(Chunk::weight).sum()
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk, Error>>> {
+        let source = &mut self.source;
+        caught(|| source.as_mut().poll_next(cx)).unwrap_or_else(|panic| Poll::Ready(Some(Err(panic))))
+    }
+
+    /// What is left of a source after the last chunk: taken where it is ready, never waited for.
+    fn drain(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..DRAINED_CHUNKS {
+            if !matches!(self.poll_source(cx), Poll::Ready(Some(Ok(_)))) {
+                break;
+            }
+        }
+    }
+
+    fn truncated() -> Error {
+        Error::broken("truncated_reply", "the reply stopped before its last event")
+    }
+
+    fn end(&mut self, ending: &Ending) {
+        if self.state != State::Open {
+            return;
+        }
+        self.state = if matches!(ending, Ending::Complete) {
+            State::Complete
+        } else {
+            State::Over
+        };
+        for tap in &mut self.taps {
+            tap.on_end(ending);
+        }
+    }
+}
+
+impl Stream for Body {
+    type Item = Result<Chunk, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        match this.state {
+            State::Open => {}
+            State::Complete => {
+                this.drain(cx);
+                this.state = State::Over;
+                return Poll::Ready(None);
+            }
+            State::Over => return Poll::Ready(None),
+        }
+        let next = match this.held.pop_front() {
+            Some(chunk) => Some(Ok(chunk)),
+            None => ready!(this.poll_source(cx)),
+        };
+        Poll::Ready(match next {
+            Some(Ok(chunk)) => {
+                for tap in &mut this.taps {
+                    tap.on_chunk(&chunk);
+                }
+                if chunk.is_last() {
+                    this.end(&Ending::Complete);
+                }
+                Some(Ok(chunk))
+            }
+            Some(Err(error)) => {
+                this.end(&Ending::Broken(error.clone()));
+                Some(Err(error))
+            }
+            None if !this.framed => {
+                this.end(&Ending::Complete);
+                this.state = State::Over;
+                None
+            }
+            None => {
+                let error = Self::truncated();
+                this.end(&Ending::Broken(error.clone()));
+                Some(Err(error))
+            }
+        })
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.end(&Ending::Dropped);
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body")
+            .field("state", &self.state)
+            .field("held", &self.held.len())
+            .field("taps", &self.taps.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Chunks that are all there already.
+struct Ready(VecDeque<Chunk>);
+
+impl Stream for Ready {
+    type Item = Result<Chunk, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.0.pop_front().map(Ok))
+    }
+}

@@ -1,0 +1,72 @@
+//! The rhythm of a subnet, and its rules.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BlockNumber, EpochId, Stake};
+
+/// The current epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Epoch {
+    /// Its number.
+    pub id: EpochId,
+    /// What it is time for.
+    pub phase: Phase,
+    /// Its first block.
+    pub starts: BlockNumber,
+    /// The first block after it.
+    pub ends: BlockNumber,
+}
+
+impl Epoch {
+    /// The epoch of blocks `starts..ends`.
+    #[must_use]
+    pub fn new(id: EpochId, phase: Phase, starts: BlockNumber, ends: BlockNumber) -> Self {
+        Self {
+            id,
+            phase,
+            starts,
+            ends,
+        }
+    }
+}
+
+/// What an epoch is in time for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Phase {
+    /// Requests are served and observed.
+    Serving,
+    /// Weights for this epoch are taken.
+    Weighing,
+}
+
+/// The rules of a subnet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SubnetParams {
+    /// Blocks of an epoch, ≥ 2.
+    pub epoch_blocks: u64,
+    /// Blocks at the end of an epoch in which weights are taken, ≥ 1 and < `epoch_blocks`.
+    pub weighing_blocks: u64,
+    /// Most members.
+    pub max_members: usize,
+    /// Least stake of a member.
+    pub min_stake: Stake,
+    /// Least stake of a validator that sets weights.
+    pub min_validator_stake: Stake,
+}
+
+impl Default for SubnetParams {
+    /// 100 blocks an epoch, the last 20 of which take weights; 256 members; no least stake.
+    fn default() -> Self {
+        Self {
+            epoch_blocks: 100,
+            weighing_blocks: 20,
+            max_members: 256,
+            min_stake: Stake(0),
+            min_validator_stake: Stake(0),
+        }
+    }
+}

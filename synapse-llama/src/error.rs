@@ -1,0 +1,87 @@
+use std::path::PathBuf;
+
+use crate::gguf::GgufError;
+
+/// What can go wrong in loading a model, asking it, or rendering its prompt.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LlamaError {
+    /// The file is no usable GGUF.
+    #[error(transparent)]
+    Gguf(#[from] std::sync::Arc<GgufError>),
+    /// The file passed our checks and llama.cpp refused it.
+    #[error("llama.cpp can't load {}; its log (tracing target llama-cpp-2) says why: most often an architecture newer than this build, or too little memory", path.display())]
+    Load {
+        /// The model file.
+        path: PathBuf,
+    },
+    /// There is not enough memory for the context, or the worker thread did not start.
+    #[error("can't set up a context of {parallel} sequences of {context_length} tokens: {reason}; ask for fewer or shorter sequences, or give it more memory")]
+    Context {
+        /// Sequences at once.
+        parallel: usize,
+        /// Tokens in each.
+        context_length: u32,
+        /// What failed.
+        reason: String,
+    },
+    /// All sequences are busy and the queue is full.
+    #[error("all {parallel} sequences are busy and {queue} requests wait already; try again later or elsewhere")]
+    Overloaded {
+        /// Sequences that run at once.
+        parallel: usize,
+        /// The longest queue.
+        queue: usize,
+    },
+    /// The prompt leaves no room for a reply.
+    #[error("the prompt has {prompt_tokens} tokens and the context holds {context_length}, the reply included; shorten the prompt")]
+    PromptTooLong {
+        /// Tokens in the prompt; where the text was far too long to count, the fewest that it can have.
+        prompt_tokens: u64,
+        /// Tokens that prompt and reply may have together.
+        context_length: u32,
+    },
+    /// More tokens are asked for than a context holds.
+    #[error("max_tokens is {max_tokens} and the context holds {context_length} tokens; ask for fewer")]
+    MaxTokensTooLarge {
+        /// Tokens asked for.
+        max_tokens: u32,
+        /// Tokens that prompt and reply may have together.
+        context_length: u32,
+    },
+    /// A parameter has a value that makes no sense.
+    #[error("{name} {reason}")]
+    InvalidParameter {
+        /// The parameter's name, as OpenAI's API writes it.
+        name: &'static str,
+        /// What is wrong with it, and what is right.
+        reason: String,
+    },
+    /// The model, or this crate, can't do what is asked.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The model's chat template failed on these messages.
+    #[error("the model's chat template can't render these messages: {0}")]
+    Template(String),
+    /// The engine was shut down before the request was done.
+    #[error("the engine was shut down; ask elsewhere")]
+    Stopped,
+    /// The engine's worker thread died; nothing more comes from it.
+    #[error("the engine failed: {0}; load the model again")]
+    Failed(String),
+    /// llama.cpp failed on this request; others may succeed.
+    #[error("llama.cpp failed on this request: {0}; try again")]
+    Decode(String),
+}
+
+impl From<GgufError> for LlamaError {
+    fn from(error: GgufError) -> Self {
+        Self::Gguf(std::sync::Arc::new(error))
+    }
+}
+
+impl LlamaError {
+    pub(crate) fn invalid(name: &'static str, reason: impl Into<String>) -> Self {
+        Self::InvalidParameter { name, reason: reason.into() }
+    }
+}

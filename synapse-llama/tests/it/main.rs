@@ -1,0 +1,2 @@
+//! The crate through its public door, with a real model.
+mod smoke;
