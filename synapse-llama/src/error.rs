@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use synapse_core::{Error, ErrorKind};
+
 use crate::gguf::GgufError;
 
 /// What can go wrong in loading a model, asking it, or rendering its prompt.
@@ -60,6 +62,14 @@ pub enum LlamaError {
     /// The model, or this crate, can't do what is asked.
     #[error("{0}")]
     Unsupported(String),
+    /// A parameter asks for what can't be done here. It is refused because leaving it out would change the answer.
+    #[error("{name} is not supported here: {reason}")]
+    UnsupportedParameter {
+        /// The parameter's name, as OpenAI's API writes it.
+        name: String,
+        /// What can't be done, and what to send instead.
+        reason: &'static str,
+    },
     /// The model's chat template failed on these messages.
     #[error("the model's chat template can't render these messages: {0}")]
     Template(String),
@@ -83,5 +93,39 @@ impl From<GgufError> for LlamaError {
 impl LlamaError {
     pub(crate) fn invalid(name: &'static str, reason: impl Into<String>) -> Self {
         Self::InvalidParameter { name, reason: reason.into() }
+    }
+}
+
+impl From<LlamaError> for Error {
+    fn from(error: LlamaError) -> Self {
+        let message = error.to_string();
+        let (kind, code) = match &error {
+            LlamaError::Gguf(_) => (ErrorKind::Unavailable, "model_file_unusable"),
+            LlamaError::Load { .. } => (ErrorKind::Unavailable, "model_load_failed"),
+            LlamaError::Context { .. } => (ErrorKind::Unavailable, "context_failed"),
+            LlamaError::Overloaded { .. } => (ErrorKind::Overloaded, "queue_full"),
+            LlamaError::PromptTooLong { .. } | LlamaError::MaxTokensTooLarge { .. } => {
+                (ErrorKind::Invalid, "context_length_exceeded")
+            }
+            LlamaError::InvalidParameter { .. } => (ErrorKind::Invalid, "invalid_parameter"),
+            LlamaError::Unsupported(_) => (ErrorKind::Unsupported, "unsupported"),
+            LlamaError::UnsupportedParameter { .. } => (ErrorKind::Unsupported, "unsupported_parameter"),
+            LlamaError::Template(_) => (ErrorKind::Invalid, "chat_template_failed"),
+            LlamaError::Stopped => (ErrorKind::Unavailable, "engine_stopped"),
+            LlamaError::Failed(_) => (ErrorKind::Unavailable, "engine_failed"),
+            LlamaError::Decode(_) => (ErrorKind::Internal, "decode_failed"),
+        };
+        let converted = Self::new(kind, code, message);
+        let converted = match &error {
+            LlamaError::InvalidParameter { name, .. } => converted.with_param(*name),
+            LlamaError::UnsupportedParameter { name, .. } => converted.with_param(name.clone()),
+            LlamaError::MaxTokensTooLarge { .. } => converted.with_param("max_tokens"),
+            _ => converted,
+        };
+        // The cause of a file error, an `io::Error`, is kept; everything else says it all.
+        match std::error::Error::source(&error) {
+            Some(cause) => converted.with_source(cause.to_string()),
+            None => converted,
+        }
     }
 }

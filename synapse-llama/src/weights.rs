@@ -1,14 +1,15 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
 
 use crate::backend::backend;
+use crate::digest;
 use crate::error::LlamaError;
-use crate::gguf::Gguf;
+use crate::gguf::{Gguf, GgufError, GgufProblem};
 
 /// A model's weights and vocabulary, loaded once and shared: clones are cheap, and several engines may run over one.
 ///
@@ -21,6 +22,7 @@ struct Inner {
     path: PathBuf,
     gguf: Gguf,
     longest_piece: usize,
+    digest: OnceLock<String>,
 }
 
 impl LlamaWeights {
@@ -49,7 +51,7 @@ impl LlamaWeights {
         let model = LlamaModel::load_from_file(backend(), path, &params)
             .map_err(|_null| LlamaError::Load { path: path.to_owned() })?;
         let longest_piece = longest_piece(&model);
-        Ok(Self(Arc::new(Inner { model, path: path.to_owned(), gguf, longest_piece })))
+        Ok(Self(Arc::new(Inner { model, path: path.to_owned(), gguf, longest_piece, digest: OnceLock::new() })))
     }
 
     /// The file that they were loaded from.
@@ -92,6 +94,20 @@ impl LlamaWeights {
         self.token(token).is_some_and(|token| self.0.model.vocab().is_eog(token))
     }
 
+    /// The digest of the whole file, `sha256:…`. The first call reads the file, which blocks; later ones return at once.
+    ///
+    /// # Errors
+    /// [`LlamaError::Gguf`] where the file can no longer be read.
+    pub fn digest(&self) -> Result<&str, LlamaError> {
+        if self.0.digest.get().is_none() {
+            let unreadable = |error| GgufError::new(self.path(), GgufProblem::Io(error));
+            let digest = digest::of_file(self.path()).map_err(unreadable)?;
+            // Another thread may have been faster, with the same result.
+            let _same = self.0.digest.set(digest);
+        }
+        Ok(self.0.digest.get().map_or("", String::as_str))
+    }
+
     pub(crate) fn model(&self) -> &LlamaModel {
         &self.0.model
     }
@@ -104,6 +120,28 @@ impl LlamaWeights {
     /// llama.cpp's token for an id, or `None` where the vocabulary lacks it.
     pub(crate) fn token(&self, id: u32) -> Option<LlamaToken> {
         i32::try_from(id).ok().filter(|&id| id < self.0.model.n_vocab()).map(LlamaToken::new)
+    }
+
+    /// The texts of all control tokens.
+    pub(crate) fn control_texts(&self) -> Vec<String> {
+        let vocabulary = self.0.model.vocab();
+        let control = vocabulary.tokens().filter(|&token| vocabulary.is_control(token));
+        control.filter_map(|token| String::from_utf8(self.bytes_of(token)).ok()).collect()
+    }
+
+    /// The text of the token that begins every document, empty where the vocabulary has none.
+    pub(crate) fn bos_text(&self) -> String {
+        self.text_of_special(self.0.model.vocab().bos())
+    }
+
+    /// The text of the token that ends every document, empty where the vocabulary has none.
+    pub(crate) fn eos_text(&self) -> String {
+        self.text_of_special(self.0.model.vocab().eos())
+    }
+
+    fn text_of_special(&self, token: LlamaToken) -> String {
+        let known = (0..self.0.model.n_vocab()).contains(&token.0);
+        if known { String::from_utf8_lossy(&self.bytes_of(token)).into_owned() } else { String::new() }
     }
 
     /// What a token adds to a text; nothing for control tokens.

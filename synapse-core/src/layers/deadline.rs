@@ -1,25 +1,28 @@
 //! An end to waiting.
 
 use std::{
+    future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use futures_core::Stream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
-use tower::Layer;
+use tower::{Layer, Service, ServiceExt};
 
-use crate::{
-    Body, Chunk, Deadline, Error, ErrorKind, InferenceService, Input, Middleware, MiddlewareService, Next,
-    Output,
-};
+use crate::{Body, Chunk, Deadline, Error, ErrorKind, InferenceService, Input, Output};
+
+/// What stands in for a deadline that the clock cannot count to.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// Ends a request that takes too long: before its first content with an `Err`, later by breaking its body.
 ///
 /// Unlike tower's `Timeout` it covers the wait for readiness and the body. It puts a [`Deadline`] into the input, so
 /// that queues and remote modules know; a deadline that is there already and earlier wins.
+///
+/// To cover the wait for readiness it does the waiting itself: it is always ready, so it hides the readiness of what is
+/// below it. tower's `LoadShed` belongs below it, in the same builder as what it sheds.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,34 +53,62 @@ impl DeadlineLayer {
     fn expired(what: &'static str) -> Error {
         Error::new(ErrorKind::Timeout, "deadline_exceeded", what)
     }
-}
 
-impl<S> Layer<S> for DeadlineLayer {
-    type Service = MiddlewareService<Self, S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        MiddlewareService::new(Arc::new(self.clone()), inner)
+    /// When the request must be over, and when its first content must be there.
+    fn ends(&self, input: &Input) -> (Instant, Instant) {
+        let now = Instant::now();
+        let after = |limit: Duration| now.checked_add(limit).unwrap_or_else(|| now + FAR);
+        let total = match input.extensions().get::<Deadline>() {
+            Some(deadline) => deadline.instant().min(after(self.total)),
+            None => after(self.total),
+        };
+        (total, total.min(after(self.first)))
     }
 }
 
-impl Middleware for DeadlineLayer {
-    async fn handle<S: InferenceService>(&self, mut input: Input, next: Next<S>) -> Result<Output, Error> {
-        let now = Instant::now();
-        let ours = now + self.total;
-        let end = input
-            .extensions()
-            .get::<Deadline>()
-            .map_or(ours, |deadline| deadline.instant().min(ours));
-        input.extensions_mut().insert(Deadline::at(end));
-        let output = timeout_at(end.min(now + self.first), next.run(input))
-            .await
-            .map_err(|_| Self::expired("the request was not answered before its deadline"))??;
-        Ok(output.map_body(|body| {
-            Body::new(Timed {
-                body,
-                sleep: Box::pin(sleep_until(end)),
-            })
-        }))
+impl<S> Layer<S> for DeadlineLayer {
+    type Service = DeadlineService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        DeadlineService {
+            layer: self.clone(),
+            inner,
+        }
+    }
+}
+
+/// A service whose requests end in time; see [`DeadlineLayer`].
+#[derive(Debug, Clone)]
+pub struct DeadlineService<S> {
+    layer: DeadlineLayer,
+    inner: S,
+}
+
+impl<S: InferenceService> Service<Input> for DeadlineService<S> {
+    type Response = Output;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Output, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut input: Input) -> Self::Future {
+        let (total, first) = self.layer.ends(&input);
+        input.extensions_mut().insert(Deadline::at(total));
+        let answer = self.inner.clone().oneshot(input);
+        Box::pin(async move {
+            let output = timeout_at(first, answer)
+                .await
+                .map_err(|_| DeadlineLayer::expired("the request was not answered before its deadline"))?
+                .map_err(|error| Error::from_boxed(error.into()))?;
+            Ok(output.map_body(|body| {
+                body.wrap(|body| Timed {
+                    body,
+                    sleep: Box::pin(sleep_until(total)),
+                })
+            }))
+        })
     }
 }
 

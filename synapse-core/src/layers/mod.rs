@@ -3,4 +3,7 @@
 mod concurrency;
 mod deadline;
 
-pub use self::{concurrency::ConcurrencyLayer, deadline::DeadlineLayer};
+pub use self::{
+    concurrency::ConcurrencyLayer,
+    deadline::{DeadlineLayer, DeadlineService},
+};

@@ -3,7 +3,7 @@
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Task};
+use crate::{Error, Input, Task};
 
 /// The version of this crate's module interface: what a module built against it speaks.
 pub const INTERFACE: Version = Version::new(1, 0, 0);
@@ -125,6 +125,25 @@ impl ModuleCapabilities {
     #[must_use]
     pub fn serves(&self, task: &Task, model: &str) -> bool {
         self.tasks.contains(task) && self.model(model).is_some()
+    }
+
+    /// Checks that a request asks for a task and a model that are claimed here: what a module does first with one.
+    ///
+    /// # Errors
+    /// `task_unsupported` or `model_not_found`, and what the input says where it names no model.
+    pub fn check_input(&self, input: &Input) -> Result<(), Error> {
+        if !self.tasks.contains(input.task()) {
+            let tasks: Vec<&str> = self.tasks.iter().map(Task::as_str).collect();
+            return Err(Error::unsupported(
+                "task_unsupported",
+                format!("{} cannot do the task {}", self.name, input.task()),
+            )
+            .with_hint(format!("it does {}", tasks.join(", "))));
+        }
+        match input.model()? {
+            model if self.model(model).is_none() => Err(Error::model_not_found(model)),
+            _ => Ok(()),
+        }
     }
 
     /// Checks that the module speaks an interface that a node can use.

@@ -47,9 +47,7 @@ use crate::{Error, Input, Output};
 ///         ModuleCapabilities::new("shout").with_task(Task::CHAT).with_model(ModelInfo::new("shout"))
 ///     }
 ///     async fn run_inference(&self, input: Input) -> Result<Output, Error> {
-///         if input.model()? != "shout" {
-///             return Err(Error::model_not_found(input.model()?));
-///         }
+///         self.get_capabilities().check_input(&input)?;
 ///         let request = input.request()?;
 ///         let said = request.messages().last().and_then(|message| message.content.text());
 ///         let loud = said.unwrap_or_default().to_uppercase();

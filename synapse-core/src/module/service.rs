@@ -95,7 +95,7 @@ impl<M: InferenceModule + ?Sized> Service<Input> for ModuleService<M> {
 
     fn call(&mut self, input: Input) -> Self::Future {
         let module = self.0.clone();
-        Box::pin(async move { caught(module.run_inference(input)).await })
+        Box::pin(caught(async move { module.run_inference(input).await }))
     }
 }
 

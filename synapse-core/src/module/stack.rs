@@ -82,8 +82,12 @@ impl<S: InferenceService, M: InferenceModule> InferenceModule for Stack<S, M> {
     }
 
     async fn run_inference(&self, input: Input) -> Result<Output, Error> {
-        let call = self.service.clone().oneshot(input);
-        caught(async move { call.await.map_err(|error| Error::from_boxed(error.into())) }).await
+        let service = self.service.clone();
+        caught(async move {
+            let answer = service.oneshot(input).await;
+            answer.map_err(|error| Error::from_boxed(error.into()))
+        })
+        .await
     }
 
     fn get_metrics(&self) -> MetricsData {

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     future::poll_fn,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -36,17 +37,19 @@ pub struct Body {
     taps: Vec<Guarded>,
     held: VecDeque<Chunk>,
     framed: bool,
+    /// The source said that it has no more; it is not asked again.
+    exhausted: bool,
     state: State,
 }
 
 type Source = Pin<Box<dyn Stream<Item = Result<Chunk, Error>> + Send>>;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum State {
     Open,
     /// The last chunk is out; the source may still have an end of its own.
-    Complete,
-    Over,
+    Draining,
+    Over(Ending),
 }
 
 impl Body {
@@ -83,18 +86,28 @@ impl Body {
     /// Lets `tap` watch from here on.
     pub fn tap(&mut self, tap: impl Tap) {
         let mut tap = Guarded::new(tap);
-        match self.state {
+        match &self.state {
             State::Open => self.taps.push(tap),
-            State::Complete => tap.on_end(&Ending::Complete),
-            State::Over => tap.on_end(&Ending::Dropped),
+            State::Draining => tap.on_end(&Ending::Complete),
+            State::Over(ending) => tap.on_end(ending),
         }
     }
 
     /// This body as `transform` changes it.
     #[must_use]
     pub fn transform(self, transform: impl Transform) -> Self {
+        self.wrap(|body| Transformed::new(body, transform))
+    }
+
+    /// This body as a stream of your own hands it on, framed as it was: for a layer that must wait between chunks.
+    /// One that only watches wants [`tap`](Body::tap), one that changes chunks [`transform`](Body::transform).
+    #[must_use]
+    pub fn wrap<S>(self, stream: impl FnOnce(Self) -> S) -> Self
+    where
+        S: Stream<Item = Result<Chunk, Error>> + Send + 'static,
+    {
         let framed = self.framed;
-        Self::from_source(Box::pin(Transformed::new(self, transform)), framed)
+        Self::from_source(Box::pin(stream(self)), framed)
     }
 
     /// Waits for the first content, tool call or end, and holds what came before it (a role, a control chunk), to be
@@ -105,25 +118,37 @@ impl Body {
     /// # Errors
     /// What the source failed with, or that it ended before any content.
     pub async fn peek(&mut self) -> Result<&Chunk, Error> {
-        if self.state != State::Open {
+        if !matches!(self.state, State::Open) {
             return Err(Self::truncated());
         }
         while !self.held.back().is_some_and(Chunk::has_content) && self.held_bytes() < HELD_BYTES {
             match poll_fn(|cx| self.poll_source(cx)).await {
                 Some(Ok(chunk)) => self.held.push_back(chunk),
                 Some(Err(error)) => {
-                    self.end(&Ending::Broken(error.clone()));
+                    self.end(Ending::Broken(error.clone()));
                     return Err(error);
                 }
                 None if !self.framed && !self.held.is_empty() => break,
                 None => {
                     let error = Self::truncated();
-                    self.end(&Ending::Broken(error.clone()));
+                    self.end(Ending::Broken(error.clone()));
                     return Err(error);
                 }
             }
         }
         Ok(self.held.back().expect("the loop above left a chunk"))
+    }
+
+    /// A chunk that the source hands out although its last one is out: what the conformance suite looks for.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn poll_past_last(&mut self, cx: &mut Context<'_>) -> Option<Chunk> {
+        if !matches!(self.state, State::Draining) {
+            return None;
+        }
+        match self.poll_source(cx) {
+            Poll::Ready(Some(Ok(chunk))) => Some(chunk),
+            _ => None,
+        }
     }
 
     fn from_source(source: Source, framed: bool) -> Self {
@@ -132,6 +157,7 @@ impl Body {
             taps: Vec::new(),
             held: VecDeque::new(),
             framed,
+            exhausted: false,
             state: State::Open,
         }
     }
@@ -141,8 +167,13 @@ impl Body {
     }
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk, Error>>> {
+        if self.exhausted {
+            return Poll::Ready(None);
+        }
         let source = &mut self.source;
-        caught(|| source.as_mut().poll_next(cx)).unwrap_or_else(|panic| Poll::Ready(Some(Err(panic))))
+        let next = caught(|| source.as_mut().poll_next(cx));
+        self.exhausted = matches!(next, Ok(Poll::Ready(None)) | Err(_));
+        next.unwrap_or_else(|panic| Poll::Ready(Some(Err(panic))))
     }
 
     /// What is left of a source after the last chunk: taken where it is ready, never waited for.
@@ -158,17 +189,29 @@ impl Body {
         Error::broken("truncated_reply", "the reply stopped before its last event")
     }
 
-    fn end(&mut self, ending: &Ending) {
-        if self.state != State::Open {
+    /// Lets go of the source first, where it is no longer wanted: whoever a tap makes room for finds the room.
+    fn end(&mut self, ending: Ending) {
+        if !matches!(self.state, State::Open) {
             return;
         }
-        self.state = if matches!(ending, Ending::Complete) {
-            State::Complete
-        } else {
-            State::Over
-        };
+        if !matches!(ending, Ending::Complete) {
+            self.let_go();
+        }
         for tap in &mut self.taps {
-            tap.on_end(ending);
+            tap.on_end(&ending);
+        }
+        self.state = match ending {
+            Ending::Complete if !self.exhausted => State::Draining,
+            ending => State::Over(ending),
+        };
+    }
+
+    fn let_go(&mut self) {
+        self.held.clear();
+        self.exhausted = true;
+        let source = mem::replace(&mut self.source, Box::pin(Nothing));
+        if caught(|| drop(source)).is_err() {
+            tracing::error!("the source of a body panicked as it was let go");
         }
     }
 }
@@ -180,12 +223,12 @@ impl Stream for Body {
         let this = &mut *self;
         match this.state {
             State::Open => {}
-            State::Complete => {
+            State::Draining => {
                 this.drain(cx);
-                this.state = State::Over;
+                this.state = State::Over(Ending::Complete);
                 return Poll::Ready(None);
             }
-            State::Over => return Poll::Ready(None),
+            State::Over(_) => return Poll::Ready(None),
         }
         let next = match this.held.pop_front() {
             Some(chunk) => Some(Ok(chunk)),
@@ -197,22 +240,21 @@ impl Stream for Body {
                     tap.on_chunk(&chunk);
                 }
                 if chunk.is_last() {
-                    this.end(&Ending::Complete);
+                    this.end(Ending::Complete);
                 }
                 Some(Ok(chunk))
             }
             Some(Err(error)) => {
-                this.end(&Ending::Broken(error.clone()));
+                this.end(Ending::Broken(error.clone()));
                 Some(Err(error))
             }
             None if !this.framed => {
-                this.end(&Ending::Complete);
-                this.state = State::Over;
+                this.end(Ending::Complete);
                 None
             }
             None => {
                 let error = Self::truncated();
-                this.end(&Ending::Broken(error.clone()));
+                this.end(Ending::Broken(error.clone()));
                 Some(Err(error))
             }
         })
@@ -221,7 +263,7 @@ impl Stream for Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        self.end(&Ending::Dropped);
+        self.end(Ending::Dropped);
     }
 }
 
@@ -232,6 +274,17 @@ impl fmt::Debug for Body {
             .field("held", &self.held.len())
             .field("taps", &self.taps.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// What is left of a source that was let go.
+struct Nothing;
+
+impl Stream for Nothing {
+    type Item = Result<Chunk, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(None)
     }
 }
 

@@ -12,27 +12,36 @@ pub(super) fn caught<T>(poll: impl FnOnce() -> T) -> Result<T, Error> {
 
 /// A tap that cannot take others down with it.
 pub(super) struct Guarded {
-    tap: Box<dyn Tap>,
-    ended: bool,
+    tap: Option<Box<dyn Tap>>,
 }
 
 impl Guarded {
     pub(super) fn new(tap: impl Tap) -> Self {
         Self {
-            tap: Box::new(tap),
-            ended: false,
+            tap: Some(Box::new(tap)),
         }
     }
 
     pub(super) fn on_chunk(&mut self, chunk: &Chunk) {
-        if caught(|| self.tap.on_chunk(chunk)).is_err() {
+        let Some(tap) = &mut self.tap else { return };
+        if caught(|| tap.on_chunk(chunk)).is_err() {
             tracing::error!("a tap panicked on a chunk; it still gets its ending");
         }
     }
 
+    /// Tells the tap, once, and lets it go: what it held is free from here on, however long the body is kept.
     pub(super) fn on_end(&mut self, ending: &Ending) {
-        if !std::mem::replace(&mut self.ended, true) && caught(|| self.tap.on_end(ending)).is_err() {
-            tracing::error!("a tap panicked at the end of a body");
+        if let Some(tap) = self.tap.take() {
+            end(tap, ending);
         }
+    }
+}
+
+/// Tells `tap` its ending and lets it go; a panic of either is logged.
+pub(super) fn end(mut tap: impl Tap, ending: &Ending) {
+    let told = caught(|| tap.on_end(ending));
+    let freed = caught(|| drop(tap));
+    if told.and(freed).is_err() {
+        tracing::error!("a tap panicked at the end of a body");
     }
 }

@@ -1,6 +1,6 @@
 //! What must be given back, from before there is a body.
 
-use super::{Ending, Output, Tap};
+use super::{Ending, Output, Tap, guard};
 use crate::Error;
 
 /// A tap that exists before there is a body, so that what it reserved is given back however the call ends.
@@ -41,12 +41,22 @@ impl<T: Tap> Pending<T> {
         Self(Some(tap))
     }
 
+    /// The tap, to tell it what became known before there is a body.
+    ///
+    /// # Panics
+    /// Never: only [`settle`](Pending::settle) takes the tap out, and that consumes the pending.
+    pub fn tap_mut(&mut self) -> &mut T {
+        self.0
+            .as_mut()
+            .expect("a pending holds its tap until it is settled")
+    }
+
     /// Hands the tap to the body of an `Ok`; ends it on an `Err`.
     ///
     /// # Errors
     /// The error that came in.
     pub fn settle(mut self, result: Result<Output, Error>) -> Result<Output, Error> {
-        let Some(mut tap) = self.0.take() else {
+        let Some(tap) = self.0.take() else {
             return result;
         };
         match result {
@@ -55,7 +65,7 @@ impl<T: Tap> Pending<T> {
                 Ok(output)
             }
             Err(error) => {
-                tap.on_end(&Ending::Broken(error.clone()));
+                guard::end(tap, &Ending::Broken(error.clone()));
                 Err(error)
             }
         }
@@ -64,8 +74,8 @@ impl<T: Tap> Pending<T> {
 
 impl<T: Tap> Drop for Pending<T> {
     fn drop(&mut self) {
-        if let Some(mut tap) = self.0.take() {
-            tap.on_end(&Ending::Dropped);
+        if let Some(tap) = self.0.take() {
+            guard::end(tap, &Ending::Dropped);
         }
     }
 }

@@ -16,6 +16,16 @@ pub trait Tap: Send + 'static {
     fn on_end(&mut self, ending: &Ending);
 }
 
+impl<T: Tap + ?Sized> Tap for Box<T> {
+    fn on_chunk(&mut self, chunk: &Chunk) {
+        (**self).on_chunk(chunk);
+    }
+
+    fn on_end(&mut self, ending: &Ending) {
+        (**self).on_end(ending);
+    }
+}
+
 /// How a body ended.
 #[derive(Debug, Clone)]
 pub enum Ending {

@@ -51,16 +51,7 @@ impl InferenceModule for Echo {
     }
 
     async fn run_inference(&self, input: Input) -> Result<Output, Error> {
-        if !self.get_capabilities().tasks.contains(input.task()) {
-            return Err(Error::unsupported(
-                "task_unsupported",
-                format!("an echo cannot do {}", input.task()),
-            ));
-        }
-        let model = input.model()?;
-        if model != self.model {
-            return Err(Error::model_not_found(model));
-        }
+        self.get_capabilities().check_input(&input)?;
         let request = input.request()?;
         let heard = match &request.prompt {
             Prompt::Messages(messages) => messages.last().and_then(|message| message.content.text()),

@@ -76,4 +76,14 @@ impl Sizes {
         let each = self.context_length.checked_next_multiple_of(CELL_BLOCK)?;
         u32::try_from(sequences).ok()?.checked_mul(each).filter(|&cells| i32::try_from(cells).is_ok())
     }
+
+    /// The size of the generating context's cache in bytes, two bytes a number.
+    pub(super) fn cache_bytes(&self, weights: &LlamaWeights) -> u64 {
+        let of = |name: &str| weights.gguf().architecture_integer(name).and_then(|number| u64::try_from(number).ok());
+        let heads = of("attention.head_count").filter(|&heads| heads > 0).unwrap_or(1);
+        let head_width = of("embedding_length").unwrap_or(0) / heads;
+        let widths = of("attention.key_length").unwrap_or(head_width) + of("attention.value_length").unwrap_or(head_width);
+        let a_token = of("block_count").unwrap_or(0) * of("attention.head_count_kv").unwrap_or(heads) * widths * 2;
+        a_token.saturating_mul(self.cells(self.parallel).unwrap_or(0).into())
+    }
 }

@@ -86,6 +86,30 @@ impl Engine {
         answer.await.unwrap_or_else(|_closed| Err(self.0.shared.why_ended()))
     }
 
+    /// Checks a request as [`generate`](Self::generate) does, and starts nothing.
+    ///
+    /// # Errors
+    /// Those of [`generate`](Self::generate) that are the request's own fault.
+    pub fn check(&self, request: &GenerateRequest) -> Result<(), LlamaError> {
+        request.check(&self.0.weights, &self.0.sizes)
+    }
+
+    /// Whether a request would be refused now because the queue is full.
+    pub fn is_full(&self) -> bool {
+        self.0.shared.is_full(self.places())
+    }
+
+    /// Says early what [`generate`](Self::generate) would say of the queue, before time is spent on a prompt.
+    ///
+    /// # Errors
+    /// [`LlamaError::Overloaded`] where it is full.
+    pub fn check_room(&self) -> Result<(), LlamaError> {
+        match self.is_full() {
+            true => Err(self.0.shared.refuse(self.overloaded())),
+            false => Ok(()),
+        }
+    }
+
     /// The weights that it runs over.
     pub fn weights(&self) -> &LlamaWeights {
         &self.0.weights
@@ -99,6 +123,12 @@ impl Engine {
     /// How many requests are worked on at once.
     pub fn parallel(&self) -> usize {
         self.0.sizes.parallel
+    }
+
+    /// The size of its cache in bytes, from the model's shape at two bytes a number; the context for embeddings, made
+    /// when the first text comes, adds that of one sequence.
+    pub fn cache_bytes(&self) -> u64 {
+        self.0.sizes.cache_bytes(&self.0.weights)
     }
 
     /// How many threads compute.
@@ -126,8 +156,17 @@ impl Engine {
         if self.status() != EngineStatus::Running {
             return Err(self.0.shared.why_ended());
         }
-        let Sizes { parallel, queue, .. } = self.0.sizes;
-        self.0.shared.admit(parallel + queue).ok_or(LlamaError::Overloaded { parallel, queue })
+        let ticket = self.0.shared.admit(self.places());
+        ticket.ok_or_else(|| self.0.shared.refuse(self.overloaded()))
+    }
+
+    /// How many requests it takes at once, running and waiting.
+    fn places(&self) -> usize {
+        self.0.sizes.parallel.saturating_add(self.0.sizes.queue)
+    }
+
+    fn overloaded(&self) -> LlamaError {
+        LlamaError::Overloaded { parallel: self.0.sizes.parallel, queue: self.0.sizes.queue }
     }
 
     fn send(&self, command: Command) -> Result<(), LlamaError> {
@@ -183,4 +222,42 @@ fn work(
         }
     };
     shared.end(status);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// As the integration tests find it; a test without it fails rather than pass unseen.
+    fn model_path() -> PathBuf {
+        let folder = |name| std::env::var_os(name).map(PathBuf::from);
+        let cache = || folder("XDG_CACHE_HOME").unwrap_or_else(|| folder("HOME").unwrap_or_default().join(".cache"));
+        let path = folder("SYNAPSE_TEST_MODEL")
+            .unwrap_or_else(|| cache().join("synapse/models/SmolLM2-135M-Instruct.Q4_1.gguf"));
+        assert!(path.exists(), "no model at {}: run scripts/fetch-model, or set SYNAPSE_TEST_MODEL", path.display());
+        path
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_worker_reaches_everyone_who_waits() {
+        let weights = LlamaWeights::load(model_path()).expect("the model loads");
+        let config = EngineConfig { parallel: 1, context_length: Some(256), ..EngineConfig::default() };
+        let engine = Engine::start(&weights, &config).expect("an engine starts");
+        let mut running = engine.generate(GenerateRequest::new(vec![5; 8])).expect("it is taken");
+        let mut waiting = engine.generate(GenerateRequest::new(vec![5; 8])).expect("it waits");
+        engine.send(Command::Panic).expect("the worker lives");
+        for generation in [&mut running, &mut waiting] {
+            let mut last = None;
+            while let Some(event) = generation.next().await {
+                last = Some(event);
+            }
+            assert!(matches!(last, Some(Err(LlamaError::Failed(_)))), "{last:?}");
+        }
+        engine.stop();
+        assert!(matches!(engine.status(), EngineStatus::Failed(reason) if reason.contains("asked to panic")));
+        assert!(matches!(engine.generate(GenerateRequest::new(vec![5])), Err(LlamaError::Failed(_))));
+        assert!(matches!(engine.embed(vec![5]).await, Err(LlamaError::Failed(_))));
+    }
 }

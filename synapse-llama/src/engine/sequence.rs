@@ -10,7 +10,7 @@ use super::stream::GenerationEvent;
 use super::text::{Released, ReplyText};
 use super::logprobs;
 use crate::error::LlamaError;
-use crate::shim::{Alternative, FinishReason, Logprobs, Token, Usage};
+use synapse_core::{Alternative, FinishReason, Logprobs, Token, Usage};
 use crate::weights::LlamaWeights;
 
 /// A request that was checked and taken, and where its events go.

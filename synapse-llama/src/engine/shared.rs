@@ -23,7 +23,7 @@ pub struct EngineStats {
     pub decode_steps: u64,
     /// Prompt tokens that were read, embedded texts left out.
     pub prompt_tokens: u64,
-    /// Reply tokens that were chosen.
+    /// Reply tokens that were chosen, those that end a reply included.
     pub generated_tokens: u64,
     /// Tokens of texts that were embedded.
     pub embedded_tokens: u64,
@@ -88,13 +88,18 @@ impl Shared {
     /// Takes one of `places`, or `None` where all are taken.
     pub(super) fn admit(self: &Arc<Self>, places: usize) -> Option<Ticket> {
         let taken = |in_flight| (in_flight < places).then_some(in_flight + 1);
-        match self.in_flight.fetch_update(SeqCst, SeqCst, taken) {
-            Ok(_) => Some(Ticket(Arc::clone(self))),
-            Err(_) => {
-                Self::count(&self.refused, 1);
-                None
-            }
-        }
+        self.in_flight.fetch_update(SeqCst, SeqCst, taken).ok().map(|_before| Ticket(Arc::clone(self)))
+    }
+
+    /// Whether all of `places` are taken.
+    pub(super) fn is_full(&self, places: usize) -> bool {
+        self.in_flight.load(SeqCst) >= places
+    }
+
+    /// Counts a refusal.
+    pub(super) fn refuse(&self, error: LlamaError) -> LlamaError {
+        Self::count(&self.refused, 1);
+        error
     }
 
     /// Asks the worker to end after its current step.

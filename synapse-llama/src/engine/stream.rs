@@ -5,7 +5,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::shared::Shared;
 use crate::error::LlamaError;
-use crate::shim::{FinishReason, Token, Usage};
+use synapse_core::{FinishReason, Token, Usage};
 
 /// What happens to a reply.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::shim::Token;
+use synapse_core::Token;
 
 /// Text that is decided, and the tokens that it began in.
 #[derive(Debug, Default, PartialEq)]

@@ -1,12 +1,11 @@
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why a model file was refused: the file, and what is wrong with it.
-#[derive(Debug, thiserror::Error)]
-#[error("can't use the model file {}: {problem}; {}", path.display(), problem.remedy())]
+#[derive(Debug)]
 pub struct GgufError {
     path: PathBuf,
-    #[source]
     problem: GgufProblem,
 }
 
@@ -23,6 +22,20 @@ impl GgufError {
     /// What is wrong with it.
     pub fn problem(&self) -> &GgufProblem {
         &self.problem
+    }
+}
+
+impl fmt::Display for GgufError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, problem } = self;
+        write!(f, "can't use the model file {}: {problem}; {}", path.display(), problem.remedy())
+    }
+}
+
+impl std::error::Error for GgufError {
+    /// The problem is in the text already; what is left is what caused it.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.problem.source()
     }
 }
 

@@ -1,0 +1,76 @@
+//! Any OpenAI-compatible endpoint, behind a gateway of our own with limits and traces.
+//!
+//! ```text
+//! cargo run -p openai_upstream -- --upstream https://api.openai.com --api-key "$OPENAI_API_KEY"
+//! ```
+
+use std::time::Duration;
+
+use clap::Parser;
+use synapse_core::{Error, ModuleExt, layers::DeadlineLayer};
+use synapse_http::OpenAiModule;
+use synapse_validator::{Quota, RateLimitLayer, TraceLayer};
+use tower::ServiceBuilder;
+
+/// Serve any OpenAI-compatible endpoint behind a gateway of your own: traced, limited, with deadlines.
+#[derive(Debug, Parser)]
+struct Options {
+    /// The endpoint to forward to, without /v1: https://api.openai.com, http://127.0.0.1:11434.
+    #[arg(long)]
+    upstream: String,
+    /// The key that the endpoint wants.
+    #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// Requests that a caller may make a minute.
+    #[arg(long, default_value_t = 600)]
+    requests_per_minute: u32,
+    /// Seconds without a byte after which the endpoint counts as gone.
+    #[arg(long, default_value_t = 30)]
+    idle_timeout: u64,
+    /// Seconds after which a request is ended, whole reply included.
+    #[arg(long, default_value_t = 600)]
+    deadline: u64,
+}
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter()).init();
+    match run(Options::parse()).await {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn filter() -> tracing_subscriber::EnvFilter {
+    tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into())
+}
+
+async fn run(options: Options) -> Result<(), Error> {
+    let mut upstream = OpenAiModule::builder(&options.upstream)?.idle_timeout(Duration::from_secs(options.idle_timeout));
+    if let Some(key) = &options.api_key {
+        upstream = upstream.api_key(key);
+    }
+    let (trace, limit) =
+        (TraceLayer::new(), RateLimitLayer::per_caller(Quota::requests_per_minute(options.requests_per_minute)));
+    let gateway = upstream
+        .build()?
+        .with(
+            ServiceBuilder::new()
+                .layer(trace.clone())
+                .layer(limit.clone())
+                .layer(DeadlineLayer::new(Duration::from_secs(options.deadline))),
+        )
+        .attach(trace)
+        .attach(limit);
+    synapse_http::Server::bind(&options.listen)
+        .await?
+        .on_ready(|address| println!("ready http://{address}"))
+        .serve(synapse_http::router(gateway))
+        .await
+}

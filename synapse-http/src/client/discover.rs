@@ -1,0 +1,161 @@
+//! What an endpoint serves, and how it is.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::Deserialize;
+use synapse_core::{
+    Error, Health, HealthStatus, ModelInfo, ModuleCapabilities, Task,
+};
+use tokio::{sync::Mutex, time::Instant};
+
+use super::{transport::Transport, upstream::Upstream};
+use crate::{dialect::openai, status};
+
+const CAPABILITIES: &str = "/synapse/v1/capabilities";
+const MODELS: &str = "/v1/models";
+const READY: &str = "/health/ready";
+/// The longest wait for what an endpoint serves.
+const DISCOVERY: Duration = Duration::from_secs(5);
+/// The longest wait for how it is.
+const HEALTH: Duration = Duration::from_secs(2);
+/// How long an answer to that holds, so that many who ask make one request.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What an endpoint turned out to be.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) capabilities: ModuleCapabilities,
+    /// Where it says how it is.
+    health: &'static str,
+}
+
+#[derive(Deserialize)]
+struct Models {
+    data: Vec<Model>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Readiness {
+    status: HealthStatus,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// What a module claims before it looked.
+pub(super) fn nothing_yet() -> ModuleCapabilities {
+    let mut capabilities = ModuleCapabilities::new("openai")
+        .with_task(Task::CHAT)
+        .with_task(Task::TEXT_COMPLETION)
+        .with_task(Task::EMBEDDINGS)
+        .with_streaming();
+    capabilities.dialects = vec!["openai".to_owned()];
+    capabilities
+}
+
+/// Asks a server of ours what it can do, and any other one which models it has.
+pub(super) async fn discover(transport: &Transport) -> Result<Found, Error> {
+    let (code, body) = transport.get(CAPABILITIES, DISCOVERY).await?;
+    if code.is_success()
+        && let Ok(mut capabilities) = serde_json::from_slice::<ModuleCapabilities>(&body)
+    {
+        // Whatever it forwards itself, over this hop it speaks one dialect.
+        capabilities.dialects = vec!["openai".to_owned()];
+        return Ok(Found {
+            capabilities,
+            health: READY,
+        });
+    }
+    let (code, body) = transport.get(MODELS, DISCOVERY).await?;
+    if !code.is_success() {
+        let upstream = Upstream::new(code, None);
+        return Err(openai::read_error(&body, &upstream)
+            .unwrap_or_else(|| upstream.into_error(status::kind_of_status(code), None, None)));
+    }
+    let models: Models = serde_json::from_slice(&body).map_err(|error| {
+        Error::unavailable(
+            "not_openai",
+            format!("{} does not list its models as OpenAI does", transport.base()),
+        )
+        .with_hint("check that the address is an OpenAI-compatible server's")
+        .with_source(error)
+    })?;
+    let mut capabilities = nothing_yet();
+    capabilities.models = models
+        .data
+        .into_iter()
+        .map(|model| ModelInfo::new(model.id))
+        .collect();
+    Ok(Found {
+        capabilities,
+        health: MODELS,
+    })
+}
+
+/// How an endpoint said it was, and when.
+#[derive(Debug)]
+pub(super) struct Known {
+    health: Health,
+    at: Instant,
+}
+
+impl Known {
+    pub(super) fn now(health: Health) -> Self {
+        Self {
+            health,
+            at: Instant::now(),
+        }
+    }
+}
+
+/// How the endpoint is: what it last said, where that is fresh, else what it says now.
+pub(super) async fn health(transport: &Transport, found: &Found, last: &Mutex<Option<Known>>) -> Health {
+    let mut last = last.lock().await;
+    if let Some(known) = &*last
+        && known.at.elapsed() < FRESH
+    {
+        return known.health.clone();
+    }
+    let mut health = match transport.get(found.health, HEALTH).await {
+        Ok((code, body)) if found.health == READY => ready(code, &body),
+        Ok((code, body)) => models(code, &body),
+        Err(error) => Health::unhealthy(error.message().to_owned()),
+    };
+    if let Some(known) = &*last
+        && known.health.status() == health.status()
+    {
+        health = health.since(known.health.since_instant());
+    }
+    *last = Some(Known::now(health.clone()));
+    health
+}
+
+/// Our own servers say it in words; the status counts where there are none.
+fn ready(code: StatusCode, body: &[u8]) -> Health {
+    let said: Option<Readiness> = serde_json::from_slice(body).ok();
+    let reason = said
+        .as_ref()
+        .and_then(|said| said.reason.clone())
+        .unwrap_or_else(|| format!("the endpoint says {code}"));
+    match said.map(|said| said.status) {
+        Some(HealthStatus::Ready) | None if code.is_success() => Health::ready(),
+        Some(HealthStatus::Degraded) if code.is_success() => Health::degraded(reason),
+        _ => Health::unhealthy(reason),
+    }
+}
+
+/// Other servers are ready when they list a model.
+fn models(code: StatusCode, body: &[u8]) -> Health {
+    match serde_json::from_slice::<Models>(body) {
+        Ok(models) if code.is_success() && models.data.is_empty() => {
+            Health::unhealthy("the endpoint lists no model")
+        }
+        Ok(_) if code.is_success() => Health::ready(),
+        _ => Health::unhealthy(format!("the endpoint answered {code} when it was asked for its models")),
+    }
+}

@@ -1,0 +1,5 @@
+//! Wire formats, one folder each.
+
+pub mod openai;
+
+pub use self::openai::OpenAi;

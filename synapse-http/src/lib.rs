@@ -1,0 +1,36 @@
+//! Synapse over HTTP: any module as an OpenAI-compatible server, any such endpoint as a module.
+//!
+//! - [`dialect`]: wire formats. [`OpenAi`] reads requests without copying them, edits them in place, and says what each
+//!   event of a reply is.
+//! - [`sse`]: cuts a stream of bytes into events, however it is split and whatever its line ends.
+//! - [`client`]: [`OpenAiModule`] makes a module of an endpoint, [`HttpConnect`] one of a subnet's member.
+//! - [`router`]: a module as an OpenAI-compatible [`Api`]; [`serve`] and [`Server`] put it on a port, with a bound on
+//!   whatever a peer may cost.
+//! - [`status`]: one table of failures: our kinds, HTTP statuses, OpenAI's types.
+//!
+//! ```no_run
+//! use synapse_core::{InferenceModule, Input, Message};
+//! use synapse_http::OpenAiModule;
+//!
+//! # async fn ask() -> Result<(), synapse_core::Error> {
+//! let module = OpenAiModule::connect("http://127.0.0.1:11434").await?;
+//! let output = module.run_inference(Input::chat("smollm2", [Message::user("Name a colour.")])).await?;
+//! # drop(output);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod client;
+pub mod dialect;
+pub mod headers;
+mod router;
+mod serve;
+pub mod sse;
+pub mod status;
+
+pub use self::{
+    client::{HttpConnect, OpenAiModule},
+    dialect::OpenAi,
+    router::{Api, RouterBuilder, router},
+    serve::{PeerAddr, Server, serve},
+};

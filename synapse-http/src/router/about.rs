@@ -1,0 +1,77 @@
+//! What is served here.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    response::Response,
+};
+use http::{HeaderValue, header};
+use serde::Serialize;
+use serde_json::{Value, json};
+use synapse_core::{Error, ModelInfo, ModuleCapabilities, NodeId};
+
+use super::{refusal::refusal, routes::Served};
+
+pub(super) async fn models(State(served): State<Arc<Served>>) -> Response {
+    let capabilities = served.module.get_capabilities();
+    let data: Vec<Value> = capabilities
+        .models
+        .iter()
+        .map(|model| shown(model, &capabilities.name))
+        .collect();
+    json_reply(&json!({"object": "list", "data": data}))
+}
+
+pub(super) async fn model(
+    State(served): State<Arc<Served>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Response {
+    let capabilities = served.module.get_capabilities();
+    let id = id.map_or_else(|_| String::new(), |Path(id)| id);
+    match capabilities.model(&id) {
+        Some(model) => json_reply(&shown(model, &capabilities.name)),
+        None => refusal(&Error::model_not_found(&id)),
+    }
+}
+
+pub(super) async fn capabilities(State(served): State<Arc<Served>>) -> Response {
+    #[derive(Serialize)]
+    struct Signed<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        node_id: Option<&'a NodeId>,
+        #[serde(flatten)]
+        capabilities: ModuleCapabilities,
+    }
+    json_reply(&Signed {
+        node_id: served.options.node_id.as_ref(),
+        capabilities: served.module.get_capabilities(),
+    })
+}
+
+/// OpenAI's model object, and what we know beyond it. Nobody here knows when a model was made: `created` is 0.
+fn shown(model: &ModelInfo, owner: &str) -> Value {
+    json!({
+        "id": model.id,
+        "object": "model",
+        "created": 0,
+        "owned_by": owner,
+        "context_length": model.context_length,
+        "digest": model.digest,
+    })
+}
+
+pub(super) fn json_reply(value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => {
+            let mut response = Response::new(body.into());
+            response
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        Err(error) => {
+            refusal(&Error::internal("unserializable", "an answer could not be written").with_source(error))
+        }
+    }
+}

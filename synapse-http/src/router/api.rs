@@ -1,0 +1,193 @@
+//! What is served: routes, and the module behind them.
+
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+
+use axum::{extract::Request, response::IntoResponse, routing::Route};
+use synapse_core::{InferenceModule, NodeId};
+use tower::{Layer, Service};
+
+use super::{
+    door::DoorLayer,
+    lifecycle::Lifecycle,
+    routes::{self, Served},
+};
+
+/// `module` as an OpenAI-compatible API, with the defaults of [`Api::builder`].
+///
+/// ```
+/// use synapse_core::testkit::Echo;
+///
+/// let api = synapse_http::router(Echo::new());
+/// let router: axum::Router = api.into_router();
+/// # let _ = router;
+/// ```
+pub fn router(module: impl InferenceModule) -> Api {
+    Api::builder(module).build()
+}
+
+/// Routes and the module behind them: what [`serve`](crate::serve) takes.
+///
+/// | route | what it answers |
+/// | --- | --- |
+/// | `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings` | inference |
+/// | `GET /v1/models`, `/v1/models/{id}` | the models that the module serves |
+/// | `GET /health/live`, `/health/ready` | 200, or 503 with the reason |
+/// | `GET /metrics` | what the module counted, for Prometheus |
+/// | `GET /synapse/v1/capabilities` | the module's capabilities |
+///
+/// Every error is OpenAI's `{"error": {"message", "type", "param", "code"}}`. A request's body is JSON, plain or
+/// gzipped, and is validated before the module sees it. The extensions that layers put on the HTTP request become those
+/// of the [`Input`](synapse_core::Input); where none of them is a [`Caller`](synapse_core::Caller), the caller is the
+/// peer's address, `ip:…`.
+#[derive(Clone)]
+#[must_use = "an API does nothing until it is served"]
+pub struct Api {
+    routes: axum::Router,
+    probes: axum::Router,
+    lifecycle: Lifecycle,
+}
+
+impl Api {
+    /// `module` as an API, with options.
+    pub fn builder<M: InferenceModule>(module: M) -> RouterBuilder<M> {
+        RouterBuilder {
+            module,
+            options: Options::default(),
+        }
+    }
+
+    /// Puts a layer of HTTP, such as authentication, around every route but `/health/*`, whose askers carry no keys.
+    /// The layer added last runs first.
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Route> + Clone + Send + Sync + 'static,
+        L::Service: Service<Request> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request>>::Response: IntoResponse + 'static,
+        <L::Service as Service<Request>>::Error: Into<Infallible> + 'static,
+        <L::Service as Service<Request>>::Future: Send + 'static,
+    {
+        self.routes = self.routes.layer(layer);
+        self
+    }
+
+    /// Adds routes of your own. Layers added later are around them too.
+    ///
+    /// # Panics
+    /// Where a route is there already, or `routes` has a fallback.
+    pub fn merge(mut self, routes: axum::Router) -> Self {
+        self.routes = self.routes.merge(routes);
+        self
+    }
+
+    /// The routes alone, to embed elsewhere. Whoever does so owns the module's life: initialise it before, shut it
+    /// down after.
+    #[must_use]
+    pub fn into_router(self) -> axum::Router {
+        self.into_parts().0
+    }
+
+    pub(crate) fn into_parts(self) -> (axum::Router, Lifecycle) {
+        let router = self.routes.merge(self.probes).layer(DoorLayer);
+        (router, self.lifecycle)
+    }
+}
+
+impl From<axum::Router> for Api {
+    /// Any routes, without a module.
+    fn from(routes: axum::Router) -> Self {
+        Self {
+            routes,
+            probes: axum::Router::new(),
+            lifecycle: Lifecycle::of(None),
+        }
+    }
+}
+
+impl<M: InferenceModule> From<RouterBuilder<M>> for Api {
+    fn from(builder: RouterBuilder<M>) -> Self {
+        builder.build()
+    }
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api")
+            .field("lifecycle", &self.lifecycle)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A module on its way to becoming an [`Api`]; made by [`Api::builder`].
+#[must_use = "a builder does nothing until it builds"]
+pub struct RouterBuilder<M> {
+    module: M,
+    options: Options,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Options {
+    pub(super) max_body_bytes: usize,
+    pub(super) controls: bool,
+    pub(super) keep_alive: Duration,
+    pub(super) node_id: Option<NodeId>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 16 * 1024 * 1024,
+            controls: false,
+            keep_alive: Duration::from_secs(15),
+            node_id: None,
+        }
+    }
+}
+
+impl<M: InferenceModule> RouterBuilder<M> {
+    /// How long a request's body may be once it is decompressed; 16 MiB by default, 413 beyond.
+    pub fn max_body_bytes(mut self, limit: usize) -> Self {
+        self.options.max_body_bytes = limit;
+        self
+    }
+
+    /// Whether [control chunks](synapse_core::Chunk::control) are sent: each as an SSE event of its own, or as a header
+    /// `x-synapse-<name>` of a reply that is not streamed. A miner's router sends them to its validator; by default
+    /// they are dropped, which is right for everything that clients reach.
+    pub fn controls(mut self, sent: bool) -> Self {
+        self.options.controls = sent;
+        self
+    }
+
+    /// How long a stream may be silent before a comment is sent, so that nobody on the way takes it for dead; 15 s by
+    /// default.
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        self.options.keep_alive = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Who answers, for the header `x-synapse-miner` of replies whose module does not say it, and for the capabilities.
+    pub fn node_id(mut self, id: impl Into<NodeId>) -> Self {
+        self.options.node_id = Some(id.into());
+        self
+    }
+
+    /// The API.
+    pub fn build(self) -> Api {
+        let module: Arc<dyn InferenceModule> = Arc::new(self.module);
+        let lifecycle = Lifecycle::of(Some(module.clone()));
+        let served = Arc::new(Served::new(module, lifecycle.clone(), self.options));
+        Api {
+            routes: routes::api(served.clone()),
+            probes: routes::probes(served),
+            lifecycle,
+        }
+    }
+}
+
+impl<M> fmt::Debug for RouterBuilder<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouterBuilder")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! What happens to every request and reply, whatever the route.
+
+use std::{
+    any::Any,
+    convert::Infallible,
+    fmt::Write as _,
+    future::poll_fn,
+    hash::{BuildHasher, RandomState},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use axum::{extract::Request, response::Response};
+use http::HeaderValue;
+use synapse_core::{Error, RequestId};
+use tower::{Layer, Service};
+
+use super::refusal::refusal;
+use crate::headers::REQUEST_ID;
+
+const LONGEST_ID: usize = 128;
+
+/// Gives each request its [`RequestId`], and makes of a panic a reply.
+#[derive(Debug, Clone)]
+pub(super) struct DoorLayer;
+
+impl<S> Layer<S> for DoorLayer {
+    type Service = Door<S>;
+
+    fn layer(&self, inner: S) -> Door<S> {
+        Door(inner)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Door<S>(S);
+
+impl<S> Service<Request> for Door<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let fresh = self.0.clone();
+        let mut ready = std::mem::replace(&mut self.0, fresh);
+        let id = id_of(&request);
+        request
+            .extensions_mut()
+            .insert(RequestId::from(id.to_str().unwrap_or_default()));
+        Box::pin(async move {
+            let called = catch_unwind(AssertUnwindSafe(|| ready.call(request)));
+            let mut response = match called {
+                Ok(answer) => guarded(answer).await?,
+                Err(payload) => panicked(&*payload),
+            };
+            response.headers_mut().insert(REQUEST_ID, id);
+            Ok(response)
+        })
+    }
+}
+
+async fn guarded(answer: impl Future<Output = Result<Response, Infallible>>) -> Result<Response, Infallible> {
+    let mut answer = pin!(answer);
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx)))
+            .unwrap_or_else(|payload| Poll::Ready(Ok(panicked(&*payload))))
+    })
+    .await
+}
+
+fn panicked(payload: &(dyn Any + Send)) -> Response {
+    refusal(&Error::from_panic(payload))
+}
+
+/// The client's own id, where it is short and plain, or a new one.
+fn id_of(request: &Request) -> HeaderValue {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    match request.headers().get(REQUEST_ID) {
+        Some(id) if !id.is_empty() && id.len() <= LONGEST_ID && id.as_bytes().iter().all(plain) => id.clone(),
+        _ => new_id(),
+    }
+}
+
+/// Unique among all processes, and not to be guessed from the one before.
+fn new_id() -> HeaderValue {
+    static PROCESS: LazyLock<(u64, RandomState)> = LazyLock::new(|| {
+        let random = RandomState::new();
+        (random.hash_one("process"), random)
+    });
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let (process, random) = &*PROCESS;
+    let mut id = String::with_capacity(32);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    // Writing to a string cannot fail.
+    let _ = write!(id, "{process:016x}{:016x}", random.hash_one(count));
+    HeaderValue::try_from(id).expect("hexadecimal digits are a header value")
+}

@@ -1,0 +1,42 @@
+//! Is it alive, and is it ready?
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{extract::State, response::Response};
+use http::StatusCode;
+use serde_json::json;
+use synapse_core::{Health, HealthStatus};
+use tokio::time::timeout;
+
+use super::{about::json_reply, routes::Served};
+
+/// A module that takes longer to say how it is, is not well.
+const LONGEST_CHECK: Duration = Duration::from_secs(5);
+
+/// The process answers; nothing else is asked.
+pub(super) async fn live() -> Response {
+    json_reply(&json!({"status": "alive"}))
+}
+
+/// 200 where requests should be sent here, degraded or not; 503 with the reason where not.
+pub(super) async fn ready(State(served): State<Arc<Served>>) -> Response {
+    let ours = served.lifecycle.health();
+    let health = if ours.is_serving() { check(&served).await } else { ours };
+    let mut response = json_reply(&json!({
+        "status": health.status(),
+        "reason": health.reason(),
+        "since_seconds": health.since_instant().elapsed().as_secs(),
+    }));
+    if health.status() == HealthStatus::Unhealthy {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}
+
+async fn check(served: &Served) -> Health {
+    match timeout(LONGEST_CHECK, served.module.health_check()).await {
+        Ok(Ok(health)) => health,
+        Ok(Err(error)) => Health::unhealthy(error.to_string()),
+        Err(_) => Health::unhealthy("the module does not say how it is"),
+    }
+}

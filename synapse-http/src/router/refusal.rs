@@ -1,0 +1,32 @@
+//! Errors, as HTTP says them.
+
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use synapse_core::Error;
+
+use crate::{
+    dialect::openai::error_body,
+    status::{retry_after, status},
+};
+
+/// The reply that says `error`: its status, OpenAI's body, and when to come back where that is known.
+pub(super) fn refusal(error: &Error) -> Response {
+    let mut response = Response::new(error_body(error).into());
+    *response.status_mut() = status_of(error);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(seconds) = retry_after(error) {
+        headers.insert(header::RETRY_AFTER, seconds);
+    }
+    response
+}
+
+/// The status of the error's kind; HTTP has closer words for what went wrong in HTTP itself.
+fn status_of(error: &Error) -> StatusCode {
+    match error.code() {
+        "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
+        "request_timeout" => StatusCode::REQUEST_TIMEOUT,
+        "unsupported_content_type" | "unsupported_encoding" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        _ => status(error.kind()),
+    }
+}

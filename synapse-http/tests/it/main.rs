@@ -1,0 +1,4 @@
+//! This crate through its public door.
+
+mod dialect;
+mod sse;

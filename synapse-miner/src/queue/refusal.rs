@@ -1,0 +1,77 @@
+//! Why a request was not let through.
+
+use std::time::Duration;
+
+use synapse_core::{Error, ErrorKind, Retry};
+
+/// Nobody is told to come back sooner, nor later than this.
+const SOONEST: Duration = Duration::from_secs(1);
+const LATEST: Duration = Duration::from_secs(60);
+
+/// Why a request was not let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    Full,
+    Deadline,
+    MaxWait,
+    Closed,
+}
+
+impl Reason {
+    pub(super) const ALL: [Self; 4] = [Self::Full, Self::Deadline, Self::MaxWait, Self::Closed];
+
+    /// The label of the metric.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Deadline => "deadline",
+            Self::MaxWait => "max_wait",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+pub(super) fn full(waiting: usize, in_flight: usize, wait: Duration) -> Error {
+    Error::new(
+        ErrorKind::Overloaded,
+        "queue_full",
+        format!("the queue is full: {waiting} requests wait and {in_flight} are under way"),
+    )
+    .with_retry(Retry::After(whole_seconds(wait)))
+    .with_hint("retry after the time given, or ask another miner")
+}
+
+pub(super) fn waited_enough(position: usize, waited: Duration, wait: Duration) -> Error {
+    Error::new(
+        ErrorKind::Overloaded,
+        "queue_wait_exceeded",
+        format!("the request came in at position {position} and was not started within {waited:?}"),
+    )
+    .with_retry(Retry::After(whole_seconds(wait)))
+    .with_hint("retry after the time given, or ask another miner")
+}
+
+pub(super) fn expired(position: usize, waited: Duration) -> Error {
+    let message = if position == 0 {
+        "the request's deadline had passed when it reached the queue".to_owned()
+    } else {
+        format!(
+            "the request's deadline passed in the queue, where it came in at position {position} and waited {waited:?}"
+        )
+    };
+    Error::new(ErrorKind::Timeout, "deadline_exceeded", message)
+}
+
+pub(super) fn closed() -> Error {
+    Error::unavailable(
+        "queue_closed",
+        "the miner is shutting down and takes no more requests",
+    )
+    .with_hint("ask another miner")
+}
+
+/// Callers are told whole seconds, the unit of HTTP's `Retry-After`.
+fn whole_seconds(wait: Duration) -> Duration {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Duration::from_secs(seconds).clamp(SOONEST, LATEST)
+}

@@ -1,0 +1,111 @@
+//! One request to one member, and what others may say about which.
+
+use std::{sync::Arc, time::Duration};
+
+use synapse_core::{Ending, Error, Input, NodeId, Output, Pending, Tap};
+use tokio::time::Instant;
+
+use super::{
+    balance::Observation,
+    failover::Verdict,
+    miner::{Miner, bounded},
+    roster::Roster,
+};
+
+/// Members that must not be asked for a request: an extension of the input, set by whoever already has their answer.
+///
+/// ```
+/// use synapse_core::{Input, Message};
+/// use synapse_validator::pool::Excluded;
+///
+/// let mut input = Input::chat("smollm2", [Message::user("hello")]);
+/// input.extensions_mut().insert(Excluded::new(["miner-1".into()]));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Excluded(Arc<[NodeId]>);
+
+impl Excluded {
+    /// These members.
+    pub fn new(nodes: impl IntoIterator<Item = NodeId>) -> Self {
+        Self(nodes.into_iter().collect())
+    }
+
+    /// Whether this member is one of them.
+    #[must_use]
+    pub fn contains(&self, node: &NodeId) -> bool {
+        self.0.contains(node)
+    }
+}
+
+/// Which attempt of a request this is, counted from 1: an extension of the input that a member gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Attempt(u32);
+
+impl Attempt {
+    pub(super) fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The attempt's number, from 1.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// Asks `miner`, and keeps count of it until the body ends. `None` where it left meanwhile.
+pub(super) async fn ask(
+    roster: &Arc<Roster>,
+    miner: &Arc<Miner>,
+    input: Input,
+    first_content: Duration,
+) -> Option<Result<Output, Error>> {
+    if !miner.enter() {
+        return None;
+    }
+    let started = Instant::now();
+    let mut pending = Pending::new(UnderWay {
+        roster: roster.clone(),
+        miner: miner.clone(),
+        started,
+        answered: false,
+    });
+    let answering = miner.module().run_inference(input);
+    let result = bounded("sent no content", first_content, answering)
+        .await
+        .map(|mut output| {
+            pending.tap_mut().answered = true;
+            miner.observe(Observation::FirstContent(started.elapsed()));
+            // A member cannot claim to be another.
+            output.head = std::mem::take(&mut output.head).with_served_by(miner.node().clone());
+            output
+        });
+    Some(pending.settle(result))
+}
+
+/// A request that a member works on.
+struct UnderWay {
+    roster: Arc<Roster>,
+    miner: Arc<Miner>,
+    started: Instant,
+    answered: bool,
+}
+
+impl Tap for UnderWay {
+    fn on_end(&mut self, ending: &Ending) {
+        self.miner.exit();
+        match ending {
+            Ending::Complete => self.miner.succeeded(),
+            Ending::Broken(error) => match Verdict::of(error) {
+                Verdict::CallersFault => {}
+                Verdict::Refused => self.miner.observe(Observation::Failed(self.started.elapsed())),
+                Verdict::Failed => {
+                    self.miner.observe(Observation::Failed(self.started.elapsed()));
+                    self.roster.note_failure(&self.miner);
+                }
+            },
+            Ending::Dropped if self.answered => {}
+            Ending::Dropped => self.miner.observe(Observation::Abandoned(self.started.elapsed())),
+        }
+    }
+}

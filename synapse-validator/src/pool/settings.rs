@@ -1,0 +1,47 @@
+//! A pool's limits and waits.
+
+use std::time::Duration;
+
+/// A pool's limits and waits; those that have a method on the pool can be set.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settings {
+    /// Members asked for one request.
+    pub(super) attempts: u32,
+    /// Wait for one member's first content.
+    pub(super) first_content: Duration,
+    /// Pause between two looks at a member that answers.
+    pub(super) probe_interval: Duration,
+    /// Wait for a member's health.
+    pub(super) probe_timeout: Duration,
+    /// Wait for a member's `initialize`.
+    pub(super) initialize_timeout: Duration,
+    /// Wait of the pool's own `initialize` for its first members.
+    pub(super) startup_wait: Duration,
+    /// Pause after a member's first failure to initialise; doubles up to [`retry_pause_max`](Self::retry_pause_max).
+    pub(super) retry_pause: Duration,
+    pub(super) retry_pause_max: Duration,
+    /// Wait for the bodies of a member that leaves.
+    pub(super) drain: Duration,
+    /// Wait for a member's `shutdown`.
+    pub(super) shutdown_timeout: Duration,
+    /// Members looked after at the same moment.
+    pub(super) probes_at_once: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            first_content: Duration::from_secs(300),
+            probe_interval: Duration::from_secs(15),
+            probe_timeout: Duration::from_secs(5),
+            initialize_timeout: Duration::from_secs(30),
+            startup_wait: Duration::from_secs(10),
+            retry_pause: Duration::from_millis(500),
+            retry_pause_max: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(10),
+            probes_at_once: 32,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Looking after one member, from its joining to its leaving.
+
+use std::{sync::Arc, time::Duration};
+
+use synapse_core::{Error, InferenceModule as _};
+use tokio::{sync::Semaphore, time::sleep};
+
+use super::{
+    miner::{Miner, bounded},
+    random::Random,
+    roster::Roster,
+    settings::Settings,
+};
+
+/// Looks in a row that a ready member may miss before it counts as silent.
+const MISSED_LOOKS: u32 = 2;
+
+/// What looking after a member takes.
+pub(super) struct Care {
+    pub(super) roster: Arc<Roster>,
+    pub(super) settings: Settings,
+    pub(super) at_once: Semaphore,
+    pub(super) random: Random,
+}
+
+impl Care {
+    /// Looks after `miner` until it leaves; then lets its bodies end, for a while, and shuts it down.
+    pub(super) async fn tend(self: Arc<Self>, miner: Arc<Miner>) {
+        tokio::select! {
+            biased;
+            () = miner.left() => {}
+            () = self.keep_ready(&miner) => {}
+        }
+        let Settings {
+            drain,
+            shutdown_timeout,
+            ..
+        } = self.settings;
+        if tokio::time::timeout(drain, miner.drained()).await.is_err() {
+            tracing::warn!(miner = %miner.node(), in_flight = miner.in_flight(), "replies outlast the drain");
+        }
+        let ending = miner.module().shutdown();
+        if let Err(error) = bounded("did not shut down", shutdown_timeout, ending).await {
+            tracing::warn!(miner = %miner.node(), %error, "a miner did not shut down");
+        }
+    }
+
+    /// Initialises it until it answers, looks at it as long as it does, and begins again.
+    async fn keep_ready(&self, miner: &Miner) {
+        let mut pause = self.settings.retry_pause;
+        loop {
+            match self.initialize(miner).await {
+                Ok(()) => {
+                    pause = self.settings.retry_pause;
+                    self.watch(miner).await;
+                }
+                Err(error) => self.note_silence(miner, &error),
+            }
+            sleep(self.random.jittered(pause)).await;
+            pause = (pause * 2).min(self.settings.retry_pause_max);
+        }
+    }
+
+    async fn initialize(&self, miner: &Miner) -> Result<(), Error> {
+        {
+            let _permit = self.at_once.acquire().await;
+            let limit = self.settings.initialize_timeout;
+            bounded("did not initialise", limit, miner.module().initialize()).await?;
+        }
+        self.look(miner).await
+    }
+
+    /// Looks at a ready member until it is silent.
+    async fn watch(&self, miner: &Miner) {
+        let mut missed = 0;
+        while missed < MISSED_LOOKS {
+            let pause = if missed == 0 {
+                self.settings.probe_interval
+            } else {
+                self.settings.retry_pause
+            };
+            sleep(self.random.jittered(pause)).await;
+            match self.look(miner).await {
+                Ok(()) => missed = 0,
+                Err(error) if error.code() == UNHEALTHY || missed + 1 == MISSED_LOOKS => {
+                    return self.note_silence(miner, &error);
+                }
+                Err(_) => missed += 1,
+            }
+        }
+    }
+
+    /// Asks for health and capabilities.
+    async fn look(&self, miner: &Miner) -> Result<(), Error> {
+        let _permit = self.at_once.acquire().await;
+        let module = miner.module();
+        let limit: Duration = self.settings.probe_timeout;
+        let capabilities = bounded("did not say how it is", limit, async {
+            let health = module.health_check().await?;
+            if !health.is_serving() {
+                let why = health.reason().unwrap_or("no reason given").to_owned();
+                return Err(Error::unavailable(
+                    UNHEALTHY,
+                    format!("the miner is unhealthy: {why}"),
+                ));
+            }
+            Ok(module.get_capabilities())
+        })
+        .await?;
+        if miner.answers(capabilities) {
+            tracing::info!(miner = %miner.node(), "a miner is ready");
+            self.roster.note_change();
+        }
+        Ok(())
+    }
+
+    fn note_silence(&self, miner: &Miner, error: &Error) {
+        if miner.is_silent() {
+            tracing::warn!(miner = %miner.node(), %error, "a miner does not answer");
+            self.roster.note_change();
+        }
+    }
+}
+
+const UNHEALTHY: &str = "miner_unhealthy";

@@ -1,0 +1,179 @@
+//! Quotas of requests and tokens: reserved at the door, settled when the reply ends.
+
+mod gcra;
+mod limiter;
+mod quota;
+mod reservation;
+mod status;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+use synapse_core::{
+    Attached, Caller, Error, ErrorKind, InferenceService, Input, MetricsData, Middleware, MiddlewareService,
+    Next, Output, Pending, Prompt, Task,
+};
+use tower::Layer;
+
+use self::{
+    limiter::{Cost, Limiter},
+    reservation::Reservation,
+};
+pub use self::{
+    quota::Quota,
+    status::{RateLimitStatus, WindowStatus},
+};
+use crate::token_count::PromptTokens;
+
+/// Holds each caller to a [`Quota`].
+///
+/// A request takes one of the window of requests. Of the window of tokens it *reserves* the prompt and the most that
+/// the reply may have, and is *settled* when its body ends, however it ends:
+///
+/// | the request | requests | tokens |
+/// | --- | --- | --- |
+/// | was answered; the reply was complete, broke off, or the client left | 1 | the prompt, and the reply as far as it came |
+/// | was given up by the client before the reply began | 1 | the prompt |
+/// | failed before the reply began, by the caller's fault | 1 | none |
+/// | failed before the reply began, by anybody else's fault | none | none |
+///
+/// So in any interval what was reserved less what was given back is at most the burst and what the rate adds.
+///
+/// The prompt is counted by a [`TokenCountLayer`](crate::token_count::TokenCountLayer) outside of this one; without it
+/// four bytes count as a token. Where a request does not say how long its reply may be, this layer does:
+/// [`default_max_tokens`](Self::default_max_tokens) or what the quota can hold beside the prompt, as an edit. Callers
+/// are told apart by their [`Caller`]; all that have none share one account. At most
+/// [`max_callers`](Self::max_callers) are known at once, and a further one is refused with `too_many_callers` until one
+/// that is known has its quota back.
+///
+/// The quota's windows and what is left of them are on the output's head, as [`RateLimitStatus`].
+#[derive(Debug, Clone)]
+pub struct RateLimitLayer {
+    limiter: Arc<Limiter>,
+    default_max_tokens: u32,
+    refused: Arc<AtomicU64>,
+}
+
+impl RateLimitLayer {
+    /// Holds each caller to `quota`.
+    #[must_use]
+    pub fn per_caller(quota: Quota) -> Self {
+        Self {
+            limiter: Arc::new(Limiter::new(quota, 100_000)),
+            default_max_tokens: 4096,
+            refused: Arc::default(),
+        }
+    }
+
+    /// Lets a reply have so many tokens where the request does not say, 4096 by default. Only matters under a quota of
+    /// tokens.
+    #[must_use]
+    pub fn default_max_tokens(mut self, tokens: u32) -> Self {
+        self.default_max_tokens = tokens;
+        self
+    }
+
+    /// Knows so many callers at once, 100,000 by default. Starts all accounts anew, so set it first.
+    #[must_use]
+    pub fn max_callers(mut self, callers: usize) -> Self {
+        self.limiter = Arc::new(Limiter::new(*self.limiter.quota(), callers));
+        self
+    }
+
+    /// What the request takes, and how its tokens are counted; caps a reply that has no cap.
+    fn cost(&self, input: &mut Input) -> Result<(Cost, PromptTokens), Error> {
+        let Some(window) = self.limiter.quota().tokens else {
+            let none = Cost {
+                requests: 1,
+                tokens: 0,
+            };
+            return Ok((none, PromptTokens::unknown()));
+        };
+        let counted = input.extensions().get::<PromptTokens>().cloned();
+        let prompt = counted.unwrap_or_else(|| PromptTokens::estimate(input));
+        let tokens = prompt.count().tokens();
+        let replies = replies(input)?;
+        let reply = match input.max_tokens()? {
+            _ if replies == 0 => 0,
+            Some(max) => u64::from(max),
+            None => {
+                let room = window.amount.saturating_sub(tokens) / replies;
+                let max = u32::try_from(room)
+                    .unwrap_or(u32::MAX)
+                    .min(self.default_max_tokens)
+                    .max(1);
+                input.set_max_tokens(max)?;
+                u64::from(max)
+            }
+        };
+        let tokens = tokens.saturating_add(reply.saturating_mul(replies));
+        Ok((Cost { requests: 1, tokens }, prompt))
+    }
+}
+
+/// How many replies are asked for: `n` for each prompt; none where the task writes no text.
+fn replies(input: &Input) -> Result<u64, Error> {
+    let task = input.task();
+    if *task != Task::CHAT && *task != Task::TEXT_COMPLETION {
+        return Ok(0);
+    }
+    let prompts = if *task == Task::TEXT_COMPLETION {
+        match &input.request()?.prompt {
+            Prompt::Texts(texts) => texts.len(),
+            Prompt::Tokens(lists) => lists.len(),
+            _ => 1,
+        }
+    } else {
+        1
+    };
+    Ok(u64::from(input.params()?.n.max(1)).saturating_mul(prompts.max(1) as u64))
+}
+
+impl<S> Layer<S> for RateLimitLayer {
+    type Service = MiddlewareService<Self, S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        MiddlewareService::new(Arc::new(self.clone()), inner)
+    }
+}
+
+impl Middleware for RateLimitLayer {
+    async fn handle<S: InferenceService>(&self, mut input: Input, next: Next<S>) -> Result<Output, Error> {
+        let key = input
+            .extensions()
+            .get::<Caller>()
+            .map(|caller| caller.id().clone());
+        let (cost, prompt) = self.cost(&mut input)?;
+        let status = self.limiter.reserve(&key, cost).inspect_err(|error| {
+            if error.kind() != ErrorKind::Invalid {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+            }
+        })?;
+        let mut pending = Pending::new(Reservation {
+            limiter: self.limiter.clone(),
+            key,
+            reserved: cost,
+            prompt_tokens: prompt.count().tokens(),
+            meter: prompt.meter(),
+            answered: false,
+        });
+        let result = next.run(input).await.map(|mut output| {
+            pending.tap_mut().answered = true;
+            output.head.extensions_mut().insert(status);
+            output
+        });
+        pending.settle(result)
+    }
+}
+
+#[async_trait]
+impl Attached for RateLimitLayer {
+    #[expect(clippy::cast_precision_loss, reason = "a number of callers")]
+    fn metrics(&self, metrics: &mut MetricsData) {
+        metrics.counter("rate_limit.refused", self.refused.load(Ordering::Relaxed));
+        metrics.gauge("rate_limit.callers", self.limiter.callers() as f64);
+    }
+}

@@ -1,0 +1,155 @@
+//! Counting a reply while it passes.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use synapse_core::{Chunk, TokenCount, Tokenizer};
+
+use super::prompt::estimate;
+
+/// Text that is gathered before it is counted.
+const SEGMENT_BYTES: usize = 2 * 1024;
+/// Text of one chunk that is counted; what a chunk holds beyond it is estimated, so that a poll stays short.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Replies and tool calls counted apart; further ones share the last place.
+const LANES: usize = 64;
+
+/// Counts the tokens of a reply, from the text of its chunks: what a miner says of its own tokens is not asked.
+///
+/// Texts of several replies (`n`), reasoning and tool calls are counted apart. Text is counted in segments of 2 KiB
+/// that end before a space, so that the work per chunk is bounded; a text of one segment is counted exactly as a
+/// whole, a longer one is approximate, since a cut may part what is one token. Without a tokenizer four bytes are one
+/// token.
+///
+/// ```
+/// use synapse_core::{Chunk, Delta};
+/// use synapse_validator::token_count::CompletionMeter;
+///
+/// let mut meter = CompletionMeter::approximate();
+/// meter.add(&Chunk::delta(Delta::text("Red, yellow ")));
+/// meter.add(&Chunk::delta(Delta::text("and blue.")));
+/// assert_eq!(meter.count().tokens(), 6);
+/// ```
+pub struct CompletionMeter {
+    tokenizer: Option<Arc<dyn Tokenizer>>,
+    lanes: BTreeMap<Lane, String>,
+    counted: TokenCount,
+    estimated_bytes: usize,
+}
+
+/// What is one text: a reply, its reasoning, or one of its tool calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    Text(u32),
+    Reasoning(u32),
+    ToolCall(u32, u32),
+    Rest,
+}
+
+impl CompletionMeter {
+    /// Counts by `tokenizer`, or by length.
+    #[must_use]
+    pub fn new(tokenizer: Option<Arc<dyn Tokenizer>>) -> Self {
+        Self {
+            tokenizer,
+            lanes: BTreeMap::new(),
+            counted: TokenCount::exact(0),
+            estimated_bytes: 0,
+        }
+    }
+
+    /// Counts by length.
+    #[must_use]
+    pub fn approximate() -> Self {
+        Self::new(None)
+    }
+
+    /// Counts one more chunk. Control chunks and bytes that nobody here can read count nothing.
+    pub fn add(&mut self, chunk: &Chunk) {
+        let Ok(deltas) = chunk.deltas() else { return };
+        let mut budget = CHUNK_BYTES;
+        for delta in deltas {
+            self.push(Lane::Text(delta.index), &delta.text, &mut budget);
+            self.push(Lane::Reasoning(delta.index), &delta.reasoning, &mut budget);
+            for call in &delta.tool_calls {
+                let lane = Lane::ToolCall(delta.index, call.index);
+                if let Some(name) = &call.name {
+                    self.push(lane, name, &mut budget);
+                }
+                self.push(lane, &call.arguments, &mut budget);
+            }
+        }
+    }
+
+    /// What was counted so far. Counts what was gathered; more may follow.
+    pub fn count(&mut self) -> TokenCount {
+        for text in std::mem::take(&mut self.lanes).into_values() {
+            self.encode(&text);
+        }
+        if self.estimated_bytes == 0 {
+            return self.counted;
+        }
+        self.counted.plus(estimate(self.estimated_bytes))
+    }
+
+    fn push(&mut self, lane: Lane, text: &str, budget: &mut usize) {
+        if text.is_empty() {
+            return;
+        }
+        if self.tokenizer.is_none() || text.len() > *budget {
+            self.estimated_bytes += text.len();
+            return;
+        }
+        *budget -= text.len();
+        let lane = if self.lanes.len() < LANES || self.lanes.contains_key(&lane) {
+            lane
+        } else {
+            Lane::Rest
+        };
+        let gathered = self.lanes.entry(lane).or_default();
+        gathered.push_str(text);
+        if gathered.len() <= SEGMENT_BYTES {
+            return;
+        }
+        let mut rest = std::mem::take(gathered);
+        while rest.len() > SEGMENT_BYTES {
+            let tail = rest.split_off(cut(&rest));
+            self.encode(&rest);
+            self.counted = self.counted.plus(TokenCount::approximate(0));
+            rest = tail;
+        }
+        self.lanes.insert(lane, rest);
+    }
+
+    fn encode(&mut self, text: &str) {
+        let Some(tokenizer) = &self.tokenizer else { return };
+        let count = tokenizer.count(text).unwrap_or_else(|error| {
+            tracing::debug!(tokenizer = tokenizer.name(), %error, "a reply is estimated");
+            estimate(text.len())
+        });
+        self.counted = self.counted.plus(count);
+    }
+}
+
+/// Where a segment ends: before the last space in its first [`SEGMENT_BYTES`], else between two characters.
+fn cut(text: &str) -> usize {
+    let end = text.floor_char_boundary(SEGMENT_BYTES);
+    match text[..end].rfind(char::is_whitespace) {
+        Some(space) if space > 0 => space,
+        _ => end,
+    }
+}
+
+impl fmt::Debug for CompletionMeter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompletionMeter")
+            .field(
+                "tokenizer",
+                &self
+                    .tokenizer
+                    .as_ref()
+                    .map(|tokenizer| tokenizer.name().to_owned()),
+            )
+            .field("counted", &self.counted)
+            .finish_non_exhaustive()
+    }
+}

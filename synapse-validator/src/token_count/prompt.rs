@@ -1,0 +1,142 @@
+//! Counting a prompt.
+
+use std::sync::Arc;
+
+use synapse_core::{Content, Error, Input, Message, Part, Prompt, Request, TokenCount, Tokenizer};
+
+use super::{CompletionMeter, tokenizers::Counting};
+
+/// Bytes of a token, where no tokenizer is known: about right for English, too many tokens for few other languages.
+const BYTES_PER_TOKEN: u64 = 4;
+/// Tokens that a template puts around a message, and before the reply, where no template is known.
+const PER_MESSAGE: u64 = 4;
+const PER_REPLY: u64 = 3;
+
+/// How many tokens the prompt has: an extension of the input, set by [`TokenCountLayer`](super::TokenCountLayer).
+#[derive(Debug, Clone)]
+pub struct PromptTokens {
+    count: TokenCount,
+    tokenizer: Option<Arc<dyn Tokenizer>>,
+}
+
+impl PromptTokens {
+    pub(super) fn new(count: TokenCount, tokenizer: Option<Arc<dyn Tokenizer>>) -> Self {
+        Self { count, tokenizer }
+    }
+
+    /// An estimate from the length of a request, at four bytes a token: what there is where nobody counted.
+    #[must_use]
+    pub fn estimate(input: &Input) -> Self {
+        Self::new(estimate(length(input)), None)
+    }
+
+    /// Where nobody needs to know.
+    pub(crate) fn unknown() -> Self {
+        Self::new(TokenCount::approximate(0), None)
+    }
+
+    /// How many, and whether exactly so.
+    #[must_use]
+    pub fn count(&self) -> TokenCount {
+        self.count
+    }
+
+    /// A meter that counts the reply the same way.
+    #[must_use]
+    pub fn meter(&self) -> CompletionMeter {
+        CompletionMeter::new(self.tokenizer.clone())
+    }
+}
+
+/// A number of tokens by length alone.
+pub(super) fn estimate(bytes: usize) -> TokenCount {
+    TokenCount::approximate((bytes as u64).div_ceil(BYTES_PER_TOKEN))
+}
+
+/// The bytes of a request's body, or of its texts where it was made in Rust.
+pub(super) fn length(input: &Input) -> usize {
+    if let Some(wire) = input.wire() {
+        return wire.body().len();
+    }
+    input.request().map_or(0, |request| match &request.prompt {
+        Prompt::Messages(messages) => messages.iter().map(message_length).sum(),
+        Prompt::Texts(texts) => texts.iter().map(String::len).sum(),
+        Prompt::Tokens(lists) => lists.iter().map(|tokens| tokens.len() * 4).sum(),
+        _ => 0,
+    })
+}
+
+fn message_length(message: &Message) -> usize {
+    let said = match &message.content {
+        Content::Text(text) => text.len(),
+        Content::Parts(parts) => parts
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.len(),
+                _ => 0,
+            })
+            .sum(),
+        _ => 0,
+    };
+    said + message.role.len()
+}
+
+/// Counts a prompt. By model and template it is exact; what a template does not render, or a tokenizer not take, is
+/// estimated rather than refused: whether the model can answer is the miner's to say.
+///
+/// # Errors
+/// Where the body is not what its dialect allows.
+pub(super) fn count(input: &Input, counting: &Counting) -> Result<TokenCount, Error> {
+    let Some(tokenizer) = &counting.tokenizer else {
+        return Ok(estimate(length(input)));
+    };
+    let request = input.request()?;
+    let counted = match &request.prompt {
+        Prompt::Messages(messages) => conversation(messages, &request, tokenizer, counting),
+        Prompt::Texts(texts) => texts.iter().try_fold(TokenCount::exact(0), |sum, text| {
+            Ok(sum.plus(tokenizer.count(text)?))
+        }),
+        Prompt::Tokens(lists) => Ok(TokenCount::exact(
+            lists.iter().map(|tokens| tokens.len() as u64).sum(),
+        )),
+        _ => return Ok(estimate(length(input))),
+    };
+    Ok(counted.unwrap_or_else(|error| {
+        tracing::debug!(tokenizer = tokenizer.name(), %error, "a prompt is estimated");
+        estimate(length(input))
+    }))
+}
+
+fn conversation(
+    messages: &[Message],
+    request: &Request,
+    tokenizer: &Arc<dyn Tokenizer>,
+    counting: &Counting,
+) -> Result<TokenCount, Error> {
+    if let Some(renderer) = &counting.renderer {
+        match renderer.render(messages, request.other.get("tools")) {
+            Ok(prompt) => {
+                let tokens = tokenizer.encode_prompt(&prompt.text)?;
+                return Ok(TokenCount::exact(tokens.len() as u64));
+            }
+            Err(error) => tracing::debug!(%error, "a prompt is counted without its template"),
+        }
+    }
+    let mut sum = TokenCount::approximate(PER_REPLY);
+    for message in messages {
+        sum = sum.plus(tokenizer.count(&message.role)?);
+        sum = sum.plus(TokenCount::approximate(PER_MESSAGE));
+        match &message.content {
+            Content::Text(text) => sum = sum.plus(tokenizer.count(text)?),
+            Content::Parts(parts) => {
+                for part in parts {
+                    if let Part::Text(text) = part {
+                        sum = sum.plus(tokenizer.count(text)?);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(sum)
+}

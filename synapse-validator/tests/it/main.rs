@@ -1,0 +1,11 @@
+//! What the validator's parts do, seen from outside.
+
+mod fleet;
+mod pool_balance;
+mod pool_failover;
+mod pool_load;
+mod pool_membership;
+mod rate_limit;
+mod rate_limit_settlement;
+mod token_count;
+mod trace;

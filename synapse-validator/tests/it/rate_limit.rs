@@ -1,0 +1,393 @@
+//! Who is let in, who is told to wait, and for how long.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::StreamExt;
+use http::HeaderValue;
+use synapse_core::{
+    Body, Caller, Chunk, Delta, Error, ErrorKind, InferenceModule, Input, Message, ModuleExt, Output, Retry,
+    testkit::Scripted,
+};
+use synapse_validator::rate_limit::{Quota, RateLimitLayer, RateLimitStatus};
+use tokio::time::{Instant, advance, sleep};
+
+fn good() -> Scripted {
+    Scripted::new(|_| async { Ok(Output::new(Body::whole("ok"))) })
+}
+
+/// Three tokens by estimate: `user` and `hello`.
+fn ask(caller: &str, max_tokens: u32) -> Input {
+    let mut input = Input::chat("m", [Message::user("hello")]);
+    input.set_max_tokens(max_tokens).unwrap();
+    input.extensions_mut().insert(Caller::new(caller));
+    input
+}
+
+async fn refused(module: &impl InferenceModule, input: Input) -> Error {
+    module
+        .run_inference(input)
+        .await
+        .expect_err("the quota is used up")
+}
+
+#[tokio::test(start_paused = true)]
+async fn refuses_beyond_the_quota_and_says_exactly_when_to_come_back() {
+    let stack = good().with(RateLimitLayer::per_caller(Quota::requests_per_minute(7)));
+    for _ in 0..7 {
+        stack.run_inference(ask("alice", 1)).await.unwrap();
+    }
+    advance(Duration::from_secs(1)).await;
+    let error = refused(&stack, ask("alice", 1)).await;
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::RateLimited, "rate_limited")
+    );
+    assert_eq!(error.message(), "the quota of 7 requests per minute is used up");
+    // A seventh of a minute, less the second that passed, rounded up to the nanosecond.
+    let Retry::After(wait) = error.retry() else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        wait,
+        Duration::from_nanos(60_000_000_000_u64.div_ceil(7) - 1_000_000_000)
+    );
+    advance(wait - Duration::from_nanos(1)).await;
+    refused(&stack, ask("alice", 1)).await;
+    advance(Duration::from_nanos(1)).await;
+    stack.run_inference(ask("alice", 1)).await.unwrap();
+    refused(&stack, ask("alice", 1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_do_not_share_and_the_nameless_do() {
+    let stack = good().with(RateLimitLayer::per_caller(Quota::requests_per_day(1)));
+    stack.run_inference(ask("alice", 1)).await.unwrap();
+    stack.run_inference(ask("bob", 1)).await.unwrap();
+    refused(&stack, ask("alice", 1)).await;
+    let nameless = || Input::chat("m", [Message::user("hello")]);
+    stack.run_inference(nameless()).await.unwrap();
+    refused(&stack, nameless()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_one_window_refuses_takes_nothing_from_the_other() {
+    let quota = Quota::requests_per_day(2).and(Quota::tokens_per_day(100));
+    // Everything reserved is used: the reply is as long as it may be.
+    let stack = Scripted::new(|input| async move {
+        let tokens = input.max_tokens()?.unwrap_or(0) as usize;
+        let reply = Chunk::delta(Delta::text("word".repeat(tokens))).into_last();
+        Ok(Output::new(Body::once(reply)))
+    })
+    .with(RateLimitLayer::per_caller(quota));
+    let used = stack.run_inference(ask("alice", 90)).await.unwrap();
+    used.body.count().await;
+    for _ in 0..5 {
+        let error = refused(&stack, ask("alice", 50)).await;
+        assert_eq!(error.message(), "the quota of 100 tokens per day is used up");
+    }
+    stack.run_inference(ask("alice", 4)).await.unwrap();
+    assert_eq!(
+        refused(&stack, ask("alice", 1)).await.message(),
+        "the quota of 2 requests per day is used up"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_quota_never_holds_is_no_use_retrying() {
+    let stack = good().with(RateLimitLayer::per_caller(Quota::tokens_per_day(100)));
+    let error = refused(&stack, ask("alice", 98)).await;
+    assert_eq!(
+        (error.kind(), error.code(), error.retry()),
+        (ErrorKind::Invalid, "request_exceeds_quota", Retry::Never)
+    );
+    let mut many = Input::from_request(
+        synapse_core::Task::CHAT,
+        synapse_core::Request::new("m", synapse_core::Prompt::Messages(vec![Message::user("hello")]))
+            .with_params(|params| (params.n, params.max_tokens) = (u32::MAX, Some(u32::MAX))),
+    );
+    many.extensions_mut().insert(Caller::new("alice"));
+    assert_eq!(refused(&stack, many).await.code(), "request_exceeds_quota");
+    stack.run_inference(ask("alice", 97)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn caps_a_reply_that_has_no_cap() {
+    async fn check(quota: Quota, expect: Option<u32>) {
+        let seen = Arc::new(Mutex::new(None));
+        let asked = seen.clone();
+        let stack = Scripted::new(move |input| {
+            *asked.lock().unwrap() = input.max_tokens().unwrap();
+            async { Ok(Output::new(Body::whole("ok"))) }
+        })
+        .with(RateLimitLayer::per_caller(quota));
+        stack
+            .run_inference(Input::chat("m", [Message::user("hello")]))
+            .await
+            .unwrap();
+        assert_eq!(*seen.lock().unwrap(), expect, "{quota}");
+    }
+    check(Quota::tokens_per_day(200_000), Some(4096)).await;
+    check(Quota::tokens_per_day(1_000), Some(997)).await;
+    check(Quota::requests_per_day(1_000), None).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_cannot_be_capped_is_refused() {
+    let wire = synapse_core::Wire::new(
+        &NoDialect,
+        "/v1/audio",
+        HeaderValue::from_static("application/octet-stream"),
+        "bytes",
+    );
+    let input = Input::from_wire(synapse_core::Task::CHAT, wire);
+    let stack = good().with(RateLimitLayer::per_caller(Quota::tokens_per_day(1_000)));
+    assert_eq!(refused(&stack, input).await.kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_head_says_what_is_left() {
+    let quota = Quota::requests_per_minute(60).and(Quota::tokens_per_minute(600));
+    let stack = good().with(RateLimitLayer::per_caller(quota));
+    let output = stack.run_inference(ask("alice", 97)).await.unwrap();
+    let status = *output.head.extensions().get::<RateLimitStatus>().unwrap();
+    let (requests, tokens) = (status.requests.unwrap(), status.tokens.unwrap());
+    assert_eq!(
+        (requests.limit(), requests.remaining(), requests.reset().as_secs()),
+        (60, 59, 1)
+    );
+    assert_eq!(
+        (tokens.limit(), tokens.remaining(), tokens.reset().as_secs()),
+        (600, 500, 10)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_are_bounded_and_those_with_a_full_quota_make_room() {
+    let layer = RateLimitLayer::per_caller(Quota::requests_per_minute(1)).max_callers(16);
+    let stack = good().with(layer.clone()).attach(layer);
+    let mut full = 0;
+    for caller in 0..200 {
+        if let Err(error) = stack.run_inference(ask(&format!("caller-{caller}"), 1)).await {
+            assert_eq!(
+                (error.kind(), error.code()),
+                (ErrorKind::Overloaded, "too_many_callers")
+            );
+            full += 1;
+        }
+    }
+    assert!(full >= 184);
+    assert!(stack.get_metrics().get("rate_limit.callers", &[]) <= Some(16.0));
+    advance(Duration::from_secs(61)).await;
+    stack.run_inference(ask("caller-new", 1)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn exactly_the_quota_is_let_in_however_many_ask_at_once() {
+    let admitted = Arc::new(AtomicUsize::new(0));
+    let counted = admitted.clone();
+    let stack = Scripted::new(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { Ok(Output::new(Body::whole("ok"))) }
+    })
+    .with(RateLimitLayer::per_caller(Quota::requests_per_day(50)));
+    let tasks: Vec<_> = (0..100)
+        .map(|_| {
+            let stack = stack.clone();
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    let _ = stack.run_inference(ask("alice", 1)).await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(admitted.load(Ordering::Relaxed), 50);
+}
+
+/// What happened to the account, in its order.
+#[derive(Debug, Clone, Copy)]
+enum Entry {
+    Asked { cost: u64, admitted: bool },
+    GaveBack(u64),
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_tasks_never_take_more_than_burst_and_rate_allow() {
+    const BURST: u64 = 3_000;
+    const NANOS_PER_TOKEN: u128 = 60_000_000_000 / BURST as u128;
+    let began = Instant::now();
+    let log: Arc<Mutex<Vec<(u128, Entry)>>> = Arc::default();
+    let write = {
+        let log = log.clone();
+        move |entry| log.lock().unwrap().push((began.elapsed().as_nanos(), entry))
+    };
+    // Says `word` as often as its seed tells it, over some time, or fails before it says anything.
+    let stack = Scripted::new(|input| async move {
+        let seed = input.params()?.seed.unwrap_or(0).unsigned_abs();
+        if seed % 7 == 0 {
+            return Err(Error::broken("scripted", "a scripted failure"));
+        }
+        let words = futures_util::stream::iter(0..seed % 20).then(move |at| async move {
+            sleep(Duration::from_millis(seed % 400)).await;
+            let chunk = Chunk::delta(Delta::text("word"));
+            Ok(if at + 1 == seed % 20 {
+                chunk.into_last()
+            } else {
+                chunk
+            })
+        });
+        Ok(Output::new(Body::new(words)))
+    })
+    .with(RateLimitLayer::per_caller(Quota::tokens_per_minute(BURST)));
+    let tasks: Vec<_> = (0..100_u64)
+        .map(|task| {
+            let (stack, write) = (stack.clone(), write.clone());
+            tokio::spawn(async move {
+                let mut seed = task;
+                for _ in 0..12 {
+                    seed = seed
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
+                    let random = seed >> 33;
+                    sleep(Duration::from_millis(random % 5_000)).await;
+                    let max = u32::try_from(random % 200).unwrap();
+                    let cost = 3 + u64::from(max);
+                    let request = synapse_core::Request::new(
+                        "m",
+                        synapse_core::Prompt::Messages(vec![Message::user("hello")]),
+                    )
+                    .with_params(|params| {
+                        params.max_tokens = Some(max);
+                        params.seed = Some(i64::try_from(random % 1_000).unwrap());
+                    });
+                    let input = Input::from_request(synapse_core::Task::CHAT, request);
+                    match stack.run_inference(input).await {
+                        Err(error) if error.kind() == ErrorKind::RateLimited => {
+                            write(Entry::Asked {
+                                cost,
+                                admitted: false,
+                            });
+                        }
+                        Err(_) => {
+                            write(Entry::Asked { cost, admitted: true });
+                            write(Entry::GaveBack(cost));
+                        }
+                        Ok(mut output) => {
+                            write(Entry::Asked { cost, admitted: true });
+                            let leaves_after = random % 30;
+                            let mut words = 0;
+                            while words < leaves_after {
+                                match output.body.next().await {
+                                    Some(Ok(_)) => words += 1,
+                                    _ => break,
+                                }
+                            }
+                            drop(output);
+                            write(Entry::GaveBack(cost - (3 + words).min(cost)));
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+
+    // The reference: a bucket that leaks, in tokens × nanoseconds a token, decides each request as the limiter did.
+    let log = log.lock().unwrap();
+    let (mut level, mut at) = (0_u128, 0_u128);
+    let mut refusals = 0;
+    for (now, entry) in log.iter() {
+        level = level.saturating_sub(now - at);
+        at = *now;
+        match entry {
+            Entry::Asked { cost, admitted } => {
+                let after = level + u128::from(*cost) * NANOS_PER_TOKEN;
+                let fits = after <= u128::from(BURST) * NANOS_PER_TOKEN;
+                assert_eq!(fits, *admitted, "{cost} tokens at {now} ns");
+                if fits {
+                    level = after;
+                } else {
+                    refusals += 1;
+                }
+            }
+            Entry::GaveBack(tokens) => level = level.saturating_sub(u128::from(*tokens) * NANOS_PER_TOKEN),
+        }
+    }
+    assert!((50..1_150).contains(&refusals), "{refusals} of 1200 refused");
+
+    // And in every interval: what was reserved less what was given back ≤ burst + rate × time.
+    for (start, (since, _)) in log.iter().enumerate() {
+        let mut net = 0_i128;
+        for (now, entry) in &log[start..] {
+            match entry {
+                Entry::Asked { cost, admitted: true } => net += i128::from(*cost),
+                Entry::Asked { .. } => {}
+                Entry::GaveBack(tokens) => net -= i128::from(*tokens),
+            }
+            let allowed = i128::from(BURST) + i128::try_from((now - since) / NANOS_PER_TOKEN).unwrap();
+            assert!(
+                net <= allowed,
+                "{net} tokens from {since} to {now} ns, {allowed} allowed"
+            );
+        }
+    }
+}
+
+/// A format that nobody can read or edit.
+#[derive(Debug)]
+struct NoDialect;
+
+impl synapse_core::Dialect for NoDialect {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+    fn view(&self, _: &synapse_core::Task, _: &synapse_core::Wire) -> Result<synapse_core::View, Error> {
+        Ok(synapse_core::View::new(
+            Some("m"),
+            synapse_core::Params::default(),
+        ))
+    }
+    fn request(
+        &self,
+        _: &synapse_core::Task,
+        _: &synapse_core::Wire,
+        _: &synapse_core::View,
+    ) -> Result<synapse_core::Request, Error> {
+        Err(Error::unsupported("scripted", "nobody can read it"))
+    }
+    fn splice(
+        &self,
+        _: &synapse_core::Task,
+        _: &synapse_core::Wire,
+        _: &synapse_core::View,
+        _: &synapse_core::Edits,
+    ) -> Result<synapse_core::Bytes, Error> {
+        Err(Error::unsupported("scripted", "nobody can edit it"))
+    }
+    fn render(
+        &'static self,
+        _: &synapse_core::Task,
+        _: &synapse_core::Request,
+    ) -> Result<synapse_core::Wire, Error> {
+        Err(Error::unsupported("scripted", "nobody can write it"))
+    }
+    fn framing(&self, _: Option<&HeaderValue>) -> synapse_core::Framing {
+        synapse_core::Framing::Unframed
+    }
+    fn event(&self, _: &synapse_core::Bytes, _: synapse_core::Framing) -> synapse_core::Event {
+        synapse_core::Event::Data
+    }
+    fn deltas(&self, _: &[u8], _: synapse_core::Framing) -> Result<Vec<Delta>, Error> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,7 @@
+//! Several roles together, over real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
+mod bad_input;
+mod leaving;
+mod passthrough;
