@@ -42,10 +42,9 @@ pub fn status(kind: ErrorKind) -> StatusCode {
 #[must_use]
 pub fn openai_type(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::Invalid
-        | ErrorKind::Unsupported
-        | ErrorKind::NotFound
-        | ErrorKind::TooLarge => "invalid_request_error",
+        ErrorKind::Invalid | ErrorKind::Unsupported | ErrorKind::NotFound | ErrorKind::TooLarge => {
+            "invalid_request_error"
+        }
         ErrorKind::Unauthenticated => "authentication_error",
         ErrorKind::Forbidden => "permission_error",
         ErrorKind::RateLimited => "rate_limit_error",

@@ -18,7 +18,9 @@ pub enum LlamaError {
         path: PathBuf,
     },
     /// There is not enough memory for the context, or the worker thread did not start.
-    #[error("can't set up a context of {parallel} sequences of {context_length} tokens: {reason}; ask for fewer or shorter sequences, or give it more memory")]
+    #[error(
+        "can't set up a context of {parallel} sequences of {context_length} tokens: {reason}; ask for fewer or shorter sequences, or give it more memory"
+    )]
     Context {
         /// Sequences at once.
         parallel: usize,
@@ -28,7 +30,9 @@ pub enum LlamaError {
         reason: String,
     },
     /// All sequences are busy and the queue is full.
-    #[error("all {parallel} sequences are busy and {queue} requests wait already; try again later or elsewhere")]
+    #[error(
+        "all {parallel} sequences are busy and {queue} requests wait already; try again later or elsewhere"
+    )]
     Overloaded {
         /// Sequences that run at once.
         parallel: usize,
@@ -36,7 +40,9 @@ pub enum LlamaError {
         queue: usize,
     },
     /// The prompt leaves no room for a reply.
-    #[error("the prompt has {prompt_tokens} tokens and the context holds {context_length}, the reply included; shorten the prompt")]
+    #[error(
+        "the prompt has {prompt_tokens} tokens and the context holds {context_length}, the reply included; shorten the prompt"
+    )]
     PromptTooLong {
         /// Tokens in the prompt; where the text was far too long to count, the fewest that it can have.
         prompt_tokens: u64,
@@ -92,7 +98,10 @@ impl From<GgufError> for LlamaError {
 
 impl LlamaError {
     pub(crate) fn invalid(name: &'static str, reason: impl Into<String>) -> Self {
-        Self::InvalidParameter { name, reason: reason.into() }
+        Self::InvalidParameter {
+            name,
+            reason: reason.into(),
+        }
     }
 }
 

@@ -77,11 +77,21 @@ impl LlamaTokenizer {
 
     fn tokens(&self, text: &str, control: Control) -> Result<Vec<u32>, LlamaError> {
         if text.len() > MAX_TEXT {
-            return Err(LlamaError::invalid("text", format!("has {} bytes; at most {MAX_TEXT} are tokenised", text.len())));
+            return Err(LlamaError::invalid(
+                "text",
+                format!("has {} bytes; at most {MAX_TEXT} are tokenised", text.len()),
+            ));
         }
-        let tokens = self.weights.model().vocab().tokenize(text.as_bytes(), false, control == Control::Token);
+        let tokens = self
+            .weights
+            .model()
+            .vocab()
+            .tokenize(text.as_bytes(), false, control == Control::Token);
         // llama.cpp's ids are never negative here.
-        Ok(tokens.into_iter().filter_map(|token| u32::try_from(token.0).ok()).collect())
+        Ok(tokens
+            .into_iter()
+            .filter_map(|token| u32::try_from(token.0).ok())
+            .collect())
     }
 }
 
@@ -99,9 +109,15 @@ impl Tokenizer for LlamaTokenizer {
     }
 
     fn decode(&self, tokens: &[u32]) -> Result<String, Error> {
-        let known = tokens.iter().map(|&id| self.weights.token(id).ok_or(id)).collect::<Result<Vec<_>, _>>();
+        let known = tokens
+            .iter()
+            .map(|&id| self.weights.token(id).ok_or(id))
+            .collect::<Result<Vec<_>, _>>();
         let known = known.map_err(|id| {
-            let reason = format!("hold {id}; the vocabulary ends at {}", self.weights.vocabulary_size());
+            let reason = format!(
+                "hold {id}; the vocabulary ends at {}",
+                self.weights.vocabulary_size()
+            );
             LlamaError::invalid("tokens", reason)
         })?;
         if known.is_empty() {

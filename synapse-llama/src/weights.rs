@@ -38,20 +38,34 @@ impl LlamaWeights {
     ///
     /// # Errors
     /// As [`LlamaWeights::load`].
-    pub fn load_with_progress(path: impl AsRef<Path>, progress: impl Fn(f32) + 'static) -> Result<Self, LlamaError> {
+    pub fn load_with_progress(
+        path: impl AsRef<Path>,
+        progress: impl Fn(f32) + 'static,
+    ) -> Result<Self, LlamaError> {
         let path = path.as_ref();
         let gguf = Gguf::open(path)?;
         if path.to_str().is_none_or(|text| text.contains('\0')) {
-            return Err(LlamaError::Unsupported(format!("the path {} is not UTF-8: rename the file", path.display())));
+            return Err(LlamaError::Unsupported(format!(
+                "the path {} is not UTF-8: rename the file",
+                path.display()
+            )));
         }
         let params = LlamaModelParams::default().with_progress_callback(move |fraction| {
             progress(fraction);
             true
         });
-        let model = LlamaModel::load_from_file(backend(), path, &params)
-            .map_err(|_null| LlamaError::Load { path: path.to_owned() })?;
+        let model =
+            LlamaModel::load_from_file(backend(), path, &params).map_err(|_null| LlamaError::Load {
+                path: path.to_owned(),
+            })?;
         let longest_piece = longest_piece(&model);
-        Ok(Self(Arc::new(Inner { model, path: path.to_owned(), gguf, longest_piece, digest: OnceLock::new() })))
+        Ok(Self(Arc::new(Inner {
+            model,
+            path: path.to_owned(),
+            gguf,
+            longest_piece,
+            digest: OnceLock::new(),
+        })))
     }
 
     /// The file that they were loaded from.
@@ -91,7 +105,8 @@ impl LlamaWeights {
 
     /// Whether `token` ends a reply.
     pub fn ends_reply(&self, token: u32) -> bool {
-        self.token(token).is_some_and(|token| self.0.model.vocab().is_eog(token))
+        self.token(token)
+            .is_some_and(|token| self.0.model.vocab().is_eog(token))
     }
 
     /// The digest of the whole file, `sha256:…`. The first call reads the file, which blocks; later ones return at once.
@@ -119,14 +134,19 @@ impl LlamaWeights {
 
     /// llama.cpp's token for an id, or `None` where the vocabulary lacks it.
     pub(crate) fn token(&self, id: u32) -> Option<LlamaToken> {
-        i32::try_from(id).ok().filter(|&id| id < self.0.model.n_vocab()).map(LlamaToken::new)
+        i32::try_from(id)
+            .ok()
+            .filter(|&id| id < self.0.model.n_vocab())
+            .map(LlamaToken::new)
     }
 
     /// The texts of all control tokens.
     pub(crate) fn control_texts(&self) -> Vec<String> {
         let vocabulary = self.0.model.vocab();
         let control = vocabulary.tokens().filter(|&token| vocabulary.is_control(token));
-        control.filter_map(|token| String::from_utf8(self.bytes_of(token)).ok()).collect()
+        control
+            .filter_map(|token| String::from_utf8(self.bytes_of(token)).ok())
+            .collect()
     }
 
     /// The text of the token that begins every document, empty where the vocabulary has none.
@@ -141,7 +161,11 @@ impl LlamaWeights {
 
     fn text_of_special(&self, token: LlamaToken) -> String {
         let known = (0..self.0.model.n_vocab()).contains(&token.0);
-        if known { String::from_utf8_lossy(&self.bytes_of(token)).into_owned() } else { String::new() }
+        if known {
+            String::from_utf8_lossy(&self.bytes_of(token)).into_owned()
+        } else {
+            String::new()
+        }
     }
 
     /// What a token adds to a text; nothing for control tokens.
@@ -166,5 +190,10 @@ impl fmt::Debug for LlamaWeights {
 }
 
 fn longest_piece(model: &LlamaModel) -> usize {
-    model.tokens(true).map(|(_token, bytes)| bytes.len()).max().unwrap_or(1).max(1)
+    model
+        .tokens(true)
+        .map(|(_token, bytes)| bytes.len())
+        .max()
+        .unwrap_or(1)
+        .max(1)
 }

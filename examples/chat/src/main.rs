@@ -50,7 +50,7 @@ async fn main() -> std::process::ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Error> {
-    let mut builder = OpenAiModule::builder(&options.url)?;
+    let mut builder = OpenAiModule::builder(&options.url);
     if let Some(key) = &options.api_key {
         builder = builder.api_key(key);
     }

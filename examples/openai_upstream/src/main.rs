@@ -26,7 +26,7 @@ struct Options {
     listen: String,
     /// Requests that a caller may make a minute.
     #[arg(long, default_value_t = 600)]
-    requests_per_minute: u32,
+    requests_per_minute: u64,
     /// Seconds without a byte after which the endpoint counts as gone.
     #[arg(long, default_value_t = 30)]
     idle_timeout: u64,
@@ -52,7 +52,7 @@ fn filter() -> tracing_subscriber::EnvFilter {
 }
 
 async fn run(options: Options) -> Result<(), Error> {
-    let mut upstream = OpenAiModule::builder(&options.upstream)?.idle_timeout(Duration::from_secs(options.idle_timeout));
+    let mut upstream = OpenAiModule::builder(&options.upstream).idle_timeout(Duration::from_secs(options.idle_timeout));
     if let Some(key) = &options.api_key {
         upstream = upstream.api_key(key);
     }

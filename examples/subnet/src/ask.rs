@@ -21,7 +21,7 @@ pub(crate) async fn once(url: &str, options: &Options, prompt: &str) -> Result<(
         params.include_usage = true;
     });
     let start = Instant::now();
-    let endpoint = OpenAiModule::builder(url)?.build()?;
+    let endpoint = OpenAiModule::builder(url).build()?;
     endpoint.initialize().await?;
     let mut output = endpoint.run_inference(Input::from_request(Task::CHAT, request)).await?;
     let first = start.elapsed();

@@ -42,10 +42,10 @@ struct Options {
     miners: u16,
     /// Requests that a caller may make a minute.
     #[arg(long, default_value_t = 600)]
-    requests_per_minute: u32,
+    requests_per_minute: u64,
     /// Tokens that a caller may use a day, prompts and replies together.
     #[arg(long, default_value_t = 2_000_000)]
-    tokens_per_day: u32,
+    tokens_per_day: u64,
     /// Ask this once, print the answer, its usage and the miner that served it, and end.
     #[arg(long, value_name = "PROMPT")]
     once: Option<String>,

@@ -36,11 +36,12 @@ pub(crate) async fn start(
     for number in 1..=options.miners {
         let node = NodeId::from(format!("miner-{number}"));
         let queue = QueueLayer::bounded(WAITING).concurrency(PARALLEL);
-        let module = LlamaModule::builder(weights.clone())
+        let module = LlamaModule::over(weights)
             .model_id(&*options.model_id)
             .parallel(PARALLEL)
             .context_length(2048.min(weights.trained_context_length()))
-            .build()?
+            .threads(std::thread::available_parallelism().map_or(1, usize::from))
+            .build()
             .with(queue.clone())
             .attach(queue);
         let mut stopped = stopped.clone();

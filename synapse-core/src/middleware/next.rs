@@ -5,6 +5,9 @@ use tower::{ServiceExt, util::BoxCloneSyncService};
 use crate::{Error, InferenceService, Input, Output};
 
 /// The rest of a stack. A clone runs it again, once it is ready again: what a retry needs.
+///
+/// Run the one that was handed in first, and clones after it: it holds the readiness (a permit, a slot of a buffer) that
+/// a clone would wait for.
 #[derive(Debug, Clone)]
 pub struct Next<S>(S);
 

@@ -17,6 +17,26 @@ use crate::{Error, Input, Output};
 /// What every stack is made of: a tower service from [`Input`] to [`Output`] that can be cloned for each request.
 ///
 /// Implemented for every service of that shape; name it as a bound instead of spelling the shape out.
+///
+/// What is not of that shape is refused by the compiler, which names the usual culprits. tower's `RateLimit`, for one,
+/// is not `Clone`:
+///
+/// ```compile_fail,E0277
+/// use std::time::Duration;
+/// use synapse_core::{ModuleExt, testkit::Echo};
+/// let module = Echo::new().with(tower::limit::RateLimitLayer::new(1, Duration::from_secs(1)));
+/// ```
+///
+/// Behind a buffer it is:
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use synapse_core::{Input, ModuleExt, testkit::Echo};
+/// use tower::{ServiceBuilder, buffer::BufferLayer, limit::RateLimitLayer};
+/// let module = Echo::new().with(
+///     ServiceBuilder::new().layer(BufferLayer::<Input>::new(16)).layer(RateLimitLayer::new(1, Duration::from_secs(1))),
+/// );
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a service that runs inference",
     label = "not an `InferenceService`",

@@ -27,7 +27,12 @@ async fn check(mut body: Body, yields: &[&str], ending: &str) {
 #[tokio::test]
 async fn ends_as_its_source_does() {
     check(body_of([Ok(text("a")), Ok(last("b"))]), &["a", "b"], "complete").await;
-    check(body_of([Ok(text("a")), Err(failure("cut"))]), &["a", "error cut"], "broken cut").await;
+    check(
+        body_of([Ok(text("a")), Err(failure("cut"))]),
+        &["a", "error cut"],
+        "broken cut",
+    )
+    .await;
     check(
         body_of([Ok(text("a"))]),
         &["a", "error truncated_reply"],
@@ -35,10 +40,25 @@ async fn ends_as_its_source_does() {
     )
     .await;
     check(body_of([]), &["error truncated_reply"], "broken truncated_reply").await;
-    check(body_of([Ok(last("a")), Ok(text("never")), Ok(last("never"))]), &["a"], "complete").await;
-    check(body_of([Err(failure("cut")), Ok(text("never"))]), &["error cut"], "broken cut").await;
+    check(
+        body_of([Ok(last("a")), Ok(text("never")), Ok(last("never"))]),
+        &["a"],
+        "complete",
+    )
+    .await;
+    check(
+        body_of([Err(failure("cut")), Ok(text("never"))]),
+        &["error cut"],
+        "broken cut",
+    )
+    .await;
     check(Body::whole("all of it"), &["all of it"], "complete").await;
-    check(Body::from_deltas([]), &["error truncated_reply"], "broken truncated_reply").await;
+    check(
+        Body::from_deltas([]),
+        &["error truncated_reply"],
+        "broken truncated_reply",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -47,7 +67,12 @@ async fn an_unframed_body_is_complete_when_its_source_ends() {
     let audio = || Ok(Chunk::event("RIFF"));
     check(bytes(vec![audio(), audio()]), &["RIFF", "RIFF"], "complete").await;
     check(bytes(vec![]), &[], "complete").await;
-    check(bytes(vec![audio(), Err(failure("cut"))]), &["RIFF", "error cut"], "broken cut").await;
+    check(
+        bytes(vec![audio(), Err(failure("cut"))]),
+        &["RIFF", "error cut"],
+        "broken cut",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -91,7 +116,10 @@ async fn taps_are_told_in_the_order_in_which_they_were_set() {
     body.next().await;
     body.tap(log.tap_named("2:"));
     body.next().await;
-    assert_eq!(log.lines(), ["chunk 1:a", "chunk 1:b", "chunk 2:b", "1:complete", "2:complete"]);
+    assert_eq!(
+        log.lines(),
+        ["chunk 1:a", "chunk 1:b", "chunk 2:b", "1:complete", "2:complete"]
+    );
 }
 
 #[tokio::test]

@@ -12,8 +12,10 @@ use tokio::time::timeout;
 use crate::fakes::{ask, body_of, failure, last, text};
 
 /// Runs one request against a layer with one place, and sees the place come back once `end` is through with it.
-async fn check<F>(answer: impl Fn() -> Result<Output, Error> + Send + Sync + 'static, end: impl FnOnce(Output) -> F)
-where
+async fn check<F>(
+    answer: impl Fn() -> Result<Output, Error> + Send + Sync + 'static,
+    end: impl FnOnce(Output) -> F,
+) where
     F: Future<Output = Option<Body>>,
 {
     let layer = ConcurrencyLayer::new(1);
@@ -21,7 +23,10 @@ where
     if let Ok(output) = module.run_inference(ask()).await {
         assert_eq!(layer.in_flight(), 1);
         let refused = module.run_inference(ask()).await.unwrap_err();
-        assert_eq!((refused.kind(), refused.code()), (ErrorKind::Overloaded, "overloaded"));
+        assert_eq!(
+            (refused.kind(), refused.code()),
+            (ErrorKind::Overloaded, "overloaded")
+        );
         let kept = end(output).await;
         assert_eq!(layer.in_flight(), 0, "the place is free at the ending: {kept:?}");
     }
@@ -29,13 +34,19 @@ where
 }
 
 async fn read(mut output: Output) -> Option<Body> {
-    while output.body.next().await.is_some_and(|chunk| chunk.is_ok_and(|chunk| !chunk.is_last())) {}
+    while output
+        .body
+        .next()
+        .await
+        .is_some_and(|chunk| chunk.is_ok_and(|chunk| !chunk.is_last()))
+    {}
     Some(output.body)
 }
 
 #[tokio::test]
 async fn the_place_comes_back_however_the_request_ends() {
-    let of = |items: fn() -> Vec<Result<synapse_core::Chunk, Error>>| move || Ok(Output::new(body_of(items())));
+    let of =
+        |items: fn() -> Vec<Result<synapse_core::Chunk, Error>>| move || Ok(Output::new(body_of(items())));
     check(of(|| vec![Ok(text("a")), Ok(last("b"))]), read).await;
     check(of(|| vec![Ok(text("a")), Err(failure("cut"))]), read).await;
     check(of(|| vec![Ok(text("a"))]), read).await;
@@ -45,7 +56,11 @@ async fn the_place_comes_back_however_the_request_ends() {
     })
     .await;
     check(
-        || Ok(Output::new(Body::new(stream::once(async { panic!("a fault injected into a body") })))),
+        || {
+            Ok(Output::new(Body::new(stream::once(async {
+                panic!("a fault injected into a body")
+            }))))
+        },
         read,
     )
     .await;

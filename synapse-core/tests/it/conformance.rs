@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use synapse_core::{
-    Body, Delta, Error, FinishReason, Health, InferenceModule, Input, MetricsData, ModelInfo, ModuleCapabilities,
-    ModuleExt, Output, Task, async_trait, from_fn,
+    Body, Delta, Error, FinishReason, Health, InferenceModule, Input, MetricsData, ModelInfo,
+    ModuleCapabilities, ModuleExt, Output, Task, async_trait, from_fn,
     layers::{ConcurrencyLayer, DeadlineLayer},
     testkit::{Conformance, Echo, Outcome, Report, Scripted, conformance, conformance_of_wrapper},
 };
@@ -24,14 +24,22 @@ impl InferenceModule for Shout {
         Ok(Health::ready())
     }
     fn get_capabilities(&self) -> ModuleCapabilities {
-        ModuleCapabilities::new("shout").with_task(Task::CHAT).with_model(ModelInfo::new("shout"))
+        ModuleCapabilities::new("shout")
+            .with_task(Task::CHAT)
+            .with_model(ModelInfo::new("shout"))
     }
     async fn run_inference(&self, input: Input) -> Result<Output, Error> {
         self.get_capabilities().check_input(&input)?;
         let request = input.request()?;
-        let said = request.messages().last().and_then(|message| message.content.text());
+        let said = request
+            .messages()
+            .last()
+            .and_then(|message| message.content.text());
         let loud = said.unwrap_or_default().to_uppercase();
-        Ok(Output::new(Body::from_deltas([Delta::text(loud), Delta::finish(FinishReason::Stop)])))
+        Ok(Output::new(Body::from_deltas([
+            Delta::text(loud),
+            Delta::finish(FinishReason::Stop),
+        ])))
     }
     fn get_metrics(&self) -> MetricsData {
         MetricsData::default()
@@ -40,9 +48,14 @@ impl InferenceModule for Shout {
 
 fn scripted() -> Scripted {
     Scripted::new(|input| async move {
-        let claims = ModuleCapabilities::new("scripted").with_task(Task::CHAT).with_model(ModelInfo::new("scripted"));
+        let claims = ModuleCapabilities::new("scripted")
+            .with_task(Task::CHAT)
+            .with_model(ModelInfo::new("scripted"));
         claims.check_input(&input)?;
-        Ok(Output::new(Body::from_deltas([Delta::text("yes"), Delta::finish(FinishReason::Stop)])))
+        Ok(Output::new(Body::from_deltas([
+            Delta::text("yes"),
+            Delta::finish(FinishReason::Stop),
+        ])))
     })
 }
 
@@ -61,8 +74,12 @@ async fn passes_what_keeps_the_contract() {
     conformance(scripted()).await.assert();
     conformance(Broken::honest()).await.assert();
     conformance(Arc::new(Echo::new())).await.assert();
-    conformance(Box::new(Echo::new()) as Box<dyn InferenceModule>).await.assert();
-    conformance(Arc::new(Shout) as Arc<dyn InferenceModule>).await.assert();
+    conformance(Box::new(Echo::new()) as Box<dyn InferenceModule>)
+        .await
+        .assert();
+    conformance(Arc::new(Shout) as Arc<dyn InferenceModule>)
+        .await
+        .assert();
     let limit = ConcurrencyLayer::new(4);
     let stack = Echo::new().with(layers()).with(limit.clone()).attach(limit);
     conformance(stack.clone()).await.assert();
@@ -121,14 +138,32 @@ fn assert_failed(report: &Report, name: &str) {
 async fn blames_only_what_is_broken() {
     let blamed = async |module: Broken| {
         let report = conformance(module).await;
-        report.failures().map(|check| check.name().to_owned()).collect::<Vec<_>>()
+        report
+            .failures()
+            .map(|check| check.name().to_owned())
+            .collect::<Vec<_>>()
     };
-    assert_eq!(blamed(broken::lies_about_streaming()).await, ["streams_as_it_is_made"]);
-    assert_eq!(blamed(broken::changing_capabilities()).await, ["capabilities_are_stable"]);
+    assert_eq!(
+        blamed(broken::lies_about_streaming()).await,
+        ["streams_as_it_is_made"]
+    );
+    assert_eq!(
+        blamed(broken::changing_capabilities()).await,
+        ["capabilities_are_stable"]
+    );
     assert_eq!(blamed(broken::falling_counters()).await, ["counters_only_grow"]);
-    assert_eq!(blamed(broken::accepts_any_model()).await, ["refuses_unknown_models"]);
-    assert_eq!(blamed(broken::initializes_once()).await, ["initialize_is_idempotent"]);
-    assert_eq!(blamed(broken::ready_without_a_model()).await, ["ready_only_with_a_model"]);
+    assert_eq!(
+        blamed(broken::accepts_any_model()).await,
+        ["refuses_unknown_models"]
+    );
+    assert_eq!(
+        blamed(broken::initializes_once()).await,
+        ["initialize_is_idempotent"]
+    );
+    assert_eq!(
+        blamed(broken::ready_without_a_model()).await,
+        ["ready_only_with_a_model"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,16 +190,28 @@ async fn a_failed_report_says_what_to_do() {
 #[tokio::test(start_paused = true)]
 async fn passes_wrappers_that_forward() {
     conformance_of_wrapper(Arc::new).await.assert();
-    conformance_of_wrapper(|inner| Box::new(inner) as Box<dyn InferenceModule>).await.assert();
+    conformance_of_wrapper(|inner| Box::new(inner) as Box<dyn InferenceModule>)
+        .await
+        .assert();
     let limit = ConcurrencyLayer::new(4);
-    conformance_of_wrapper(|inner| inner.with(limit.clone()).attach(limit.clone())).await.assert();
-    conformance_of_wrapper(|inner| Arc::new(Arc::new(inner.with(limit.clone())).with(limit.clone()))).await.assert();
+    conformance_of_wrapper(|inner| inner.with(limit.clone()).attach(limit.clone()))
+        .await
+        .assert();
+    conformance_of_wrapper(|inner| Arc::new(Arc::new(inner.with(limit.clone())).with(limit.clone())))
+        .await
+        .assert();
 }
 
 #[tokio::test(start_paused = true)]
 async fn names_what_a_wrapper_loses() {
-    assert_failed(&conformance_of_wrapper(broken::NeverShutdown).await, "forwards_shutdown");
-    assert_failed(&conformance_of_wrapper(broken::NeitherInitialize).await, "forwards_initialize");
+    assert_failed(
+        &conformance_of_wrapper(broken::NeverShutdown).await,
+        "forwards_shutdown",
+    );
+    assert_failed(
+        &conformance_of_wrapper(broken::NeitherInitialize).await,
+        "forwards_initialize",
+    );
     let report = conformance_of_wrapper(broken::SwallowsErrors).await;
     assert_failed(&report, "reports_bad_health");
     assert_failed(&report, "reports_failed_initialize");

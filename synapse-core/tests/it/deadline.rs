@@ -36,11 +36,17 @@ async fn covers_the_wait_for_the_head() {
 
 #[tokio::test(start_paused = true)]
 async fn covers_the_wait_for_readiness() {
-    let layers = ServiceBuilder::new().layer(DeadlineLayer::new(secs(12))).layer(ConcurrencyLimitLayer::new(1));
+    let layers = ServiceBuilder::new()
+        .layer(DeadlineLayer::new(secs(12)))
+        .layer(ConcurrencyLimitLayer::new(1));
     let module = slow(secs(10), secs(0)).with(layers);
     let (first, second) = tokio::join!(module.run_inference(ask()), refused(&module));
     assert!(first.is_ok());
-    assert_eq!(second, ("deadline_exceeded".to_owned(), 12), "ten of them in line");
+    assert_eq!(
+        second,
+        ("deadline_exceeded".to_owned(), 12),
+        "ten of them in line"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,7 +72,9 @@ async fn the_earlier_deadline_wins_and_the_module_knows() {
     let left = async |module: &dyn InferenceModule, given: Option<u64>| {
         let mut input = ask();
         if let Some(seconds) = given {
-            input.extensions_mut().insert(Deadline::at(Instant::now() + secs(seconds)));
+            input
+                .extensions_mut()
+                .insert(Deadline::at(Instant::now() + secs(seconds)));
         }
         module.run_inference(input).await.unwrap_err().code().to_owned()
     };
@@ -74,16 +82,24 @@ async fn the_earlier_deadline_wins_and_the_module_knows() {
     assert_eq!(left(&stack, None).await, "9");
     assert_eq!(left(&stack, Some(4)).await, "4");
     assert_eq!(left(&stack, Some(40)).await, "9");
-    let nested = module().with(DeadlineLayer::new(secs(3))).with(DeadlineLayer::new(secs(9)));
+    let nested = module()
+        .with(DeadlineLayer::new(secs(3)))
+        .with(DeadlineLayer::new(secs(9)));
     assert_eq!(left(&nested, None).await, "3");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unframed_body_stays_unframed() {
     let module = Scripted::new(|_| async {
-        Ok(Output::new(Body::unframed(stream::iter([Ok(Chunk::event("RIFF"))]))))
+        Ok(Output::new(Body::unframed(stream::iter([Ok(Chunk::event(
+            "RIFF",
+        ))]))))
     });
-    let mut output = module.with(DeadlineLayer::new(secs(5))).run_inference(ask()).await.unwrap();
+    let mut output = module
+        .with(DeadlineLayer::new(secs(5)))
+        .run_inference(ask())
+        .await
+        .unwrap();
     assert_eq!(drained(&mut output.body).await, ["RIFF"]);
 }
 

@@ -10,11 +10,17 @@ fn an_error_says_what_and_what_to_do_and_does_not_repeat_its_cause() {
     let error = Error::unavailable("miner_unreachable", "the miner m1 could not be reached")
         .with_hint("check that it runs")
         .with_source(cause);
-    assert_eq!(error.to_string(), "the miner m1 could not be reached; check that it runs");
+    assert_eq!(
+        error.to_string(),
+        "the miner m1 could not be reached; check that it runs"
+    );
     assert_eq!(error.message(), "the miner m1 could not be reached");
     assert_eq!(error.source().unwrap().to_string(), "connection refused");
     let debug = format!("{error:?}");
-    assert!(debug.contains("miner_unreachable") && debug.contains("connection refused"), "{debug}");
+    assert!(
+        debug.contains("miner_unreachable") && debug.contains("connection refused"),
+        "{debug}"
+    );
 }
 
 #[test]
@@ -40,9 +46,15 @@ fn kinds_say_whose_fault_it_is_and_whether_to_retry() {
 #[test]
 fn a_changed_clone_leaves_the_other_alone() {
     let error = Error::invalid("bad", "bad");
-    let changed = error.clone().with_retry(Retry::After(Duration::from_secs(1))).with_param("model");
+    let changed = error
+        .clone()
+        .with_retry(Retry::After(Duration::from_secs(1)))
+        .with_param("model");
     assert_eq!((error.retry(), error.param()), (Retry::Never, None));
-    assert_eq!((changed.retry(), changed.param()), (Retry::After(Duration::from_secs(1)), Some("model")));
+    assert_eq!(
+        (changed.retry(), changed.param()),
+        (Retry::After(Duration::from_secs(1)), Some("model"))
+    );
 }
 
 #[test]
@@ -50,7 +62,10 @@ fn a_model_name_is_shown_quoted_and_cut() {
     let error = Error::model_not_found(&format!("a\r\nb{}", "x".repeat(1000)));
     assert!(error.message().contains(r"a\r\nb"), "{error}");
     assert!(error.message().len() < 200);
-    assert_eq!((error.code(), error.kind(), error.param()), ("model_not_found", ErrorKind::NotFound, Some("model")));
+    assert_eq!(
+        (error.code(), error.kind(), error.param()),
+        ("model_not_found", ErrorKind::NotFound, Some("model"))
+    );
 }
 
 /// An error of somebody else's around one of ours.
@@ -76,12 +91,28 @@ fn strangers_become_errors_of_ours() {
         assert_eq!((error.kind(), error.code()), (kind, code));
     }
     check(Error::invalid("bad", "bad"), ErrorKind::Invalid, "bad");
-    check(tower::timeout::error::Elapsed::new(), ErrorKind::Timeout, "timeout");
-    check(tower::load_shed::error::Overloaded::new(), ErrorKind::Overloaded, "overloaded");
+    check(
+        tower::timeout::error::Elapsed::new(),
+        ErrorKind::Timeout,
+        "timeout",
+    );
+    check(
+        tower::load_shed::error::Overloaded::new(),
+        ErrorKind::Overloaded,
+        "overloaded",
+    );
     check("a stranger", ErrorKind::Internal, "layer_failed");
-    check(Wrapped(Error::invalid("inside", "a cause further down")), ErrorKind::Invalid, "inside");
+    check(
+        Wrapped(Error::invalid("inside", "a cause further down")),
+        ErrorKind::Invalid,
+        "inside",
+    );
     let stranger = Error::from_boxed("a stranger".into());
-    assert_eq!(stranger.source().unwrap().to_string(), "a stranger", "the cause is kept");
+    assert_eq!(
+        stranger.source().unwrap().to_string(),
+        "a stranger",
+        "the cause is kept"
+    );
     assert!(!stranger.to_string().contains("stranger"));
 }
 
@@ -89,6 +120,9 @@ fn strangers_become_errors_of_ours() {
 fn a_panic_is_logged_and_not_told_to_callers() {
     let payload = std::panic::catch_unwind(|| panic!("a secret")).unwrap_err();
     let error = Error::from_panic(&*payload);
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Internal, "module_panicked"));
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Internal, "module_panicked")
+    );
     assert!(!format!("{error:?}").contains("secret"));
 }

@@ -8,9 +8,7 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt, stream};
-use synapse_core::{
-    Body, Chunk, Delta, Ending, Error, Input, Message, Output, Tap, testkit::Scripted,
-};
+use synapse_core::{Body, Chunk, Delta, Ending, Error, Input, Message, Output, Tap, testkit::Scripted};
 use tokio::time::sleep;
 
 /// Remembers what it was told, as lines; a clone shares the memory.
@@ -28,7 +26,10 @@ impl Log {
 
     /// How often the body's end was told.
     pub(crate) fn endings(&self) -> Vec<String> {
-        self.lines().into_iter().filter(|line| !line.starts_with("chunk")).collect()
+        self.lines()
+            .into_iter()
+            .filter(|line| !line.starts_with("chunk"))
+            .collect()
     }
 
     pub(crate) fn tap(&self) -> LogTap {
@@ -85,7 +86,12 @@ pub(crate) fn shown(chunk: &Chunk) -> String {
     }
     match chunk.wire() {
         Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        None => chunk.deltas().unwrap().iter().map(|delta| delta.text.as_str()).collect(),
+        None => chunk
+            .deltas()
+            .unwrap()
+            .iter()
+            .map(|delta| delta.text.as_str())
+            .collect(),
     }
 }
 
@@ -108,7 +114,9 @@ pub(crate) fn failure(code: &'static str) -> Error {
 }
 
 /// A body of what is there already.
-pub(crate) fn body_of(items: impl IntoIterator<Item = Result<Chunk, Error>, IntoIter: Send + 'static>) -> Body {
+pub(crate) fn body_of(
+    items: impl IntoIterator<Item = Result<Chunk, Error>, IntoIter: Send + 'static>,
+) -> Body {
     Body::new(stream::iter(items))
 }
 
@@ -129,12 +137,14 @@ pub(crate) fn slow(head: Duration, body: Duration) -> Scripted {
     Scripted::new(move |_| async move {
         sleep(head).await;
         let items = [Ok(text("a ")), Ok(last("b"))];
-        let late = stream::iter(items).enumerate().then(move |(at, item)| async move {
-            if at == 1 {
-                sleep(body).await;
-            }
-            item
-        });
+        let late = stream::iter(items)
+            .enumerate()
+            .then(move |(at, item)| async move {
+                if at == 1 {
+                    sleep(body).await;
+                }
+                item
+            });
         Ok(Output::new(Body::new(late)))
     })
 }

@@ -7,8 +7,8 @@ use std::{
 
 use http::HeaderValue;
 use synapse_core::{
-    Bytes, Caller, Delta, Dialect, Edits, Error, ErrorKind, Event, Framing, Input, Message, Params, Prompt, Request,
-    Task, View, Wire,
+    Bytes, Caller, Delta, Dialect, Edits, Error, ErrorKind, Event, Framing, Input, Message, Params, Prompt,
+    Request, Task, View, Wire,
 };
 
 /// A format of its own: `model=NAME;max=N;TEXT`.
@@ -30,7 +30,12 @@ fn parts(body: &[u8]) -> Result<(Range<usize>, Range<usize>, Range<usize>), Erro
     let rest = text.strip_prefix("model=").ok_or_else(malformed)?;
     let model = 6..6 + rest.find(';').ok_or_else(malformed)?;
     let max_at = model.end + ";max=".len();
-    let max = max_at..max_at + text.get(max_at..).and_then(|rest| rest.find(';')).ok_or_else(malformed)?;
+    let max = max_at
+        ..max_at
+            + text
+                .get(max_at..)
+                .and_then(|rest| rest.find(';'))
+                .ok_or_else(malformed)?;
     Ok((model, max.clone(), max.end + 1..text.len()))
 }
 
@@ -71,10 +76,23 @@ impl Dialect for Tiny {
     }
 
     fn render(&'static self, _: &Task, request: &Request) -> Result<Wire, Error> {
-        let text = request.messages().last().and_then(|message| message.content.text()).unwrap_or_default();
-        let max = request.params.max_tokens.map(|max| max.to_string()).unwrap_or_default();
+        let text = request
+            .messages()
+            .last()
+            .and_then(|message| message.content.text())
+            .unwrap_or_default();
+        let max = request
+            .params
+            .max_tokens
+            .map(|max| max.to_string())
+            .unwrap_or_default();
         let body = format!("model={};max={max};{text}", request.model);
-        Ok(Wire::new(self, "/tiny", HeaderValue::from_static("application/json"), body))
+        Ok(Wire::new(
+            self,
+            "/tiny",
+            HeaderValue::from_static("application/json"),
+            body,
+        ))
     }
 
     fn framing(&self, _: Option<&HeaderValue>) -> Framing {
@@ -105,7 +123,12 @@ impl Dialect for Other {
     }
     fn render(&'static self, task: &Task, request: &Request) -> Result<Wire, Error> {
         let wire = TINY.render(task, request)?;
-        Ok(Wire::new(self, "/other", wire.content_type().clone(), wire.body().clone()))
+        Ok(Wire::new(
+            self,
+            "/other",
+            wire.content_type().clone(),
+            wire.body().clone(),
+        ))
     }
     fn framing(&self, content_type: Option<&HeaderValue>) -> Framing {
         TINY.framing(content_type)
@@ -119,7 +142,12 @@ impl Dialect for Other {
 }
 
 fn wired(body: &'static str) -> Input {
-    let wire = Wire::new(&TINY, "/tiny", HeaderValue::from_static("application/json; charset=utf-8"), body);
+    let wire = Wire::new(
+        &TINY,
+        "/tiny",
+        HeaderValue::from_static("application/json; charset=utf-8"),
+        body,
+    );
     Input::from_wire(Task::CHAT, wire)
 }
 
@@ -135,7 +163,11 @@ fn bytes_that_nobody_edits_are_the_very_same() {
     let wire = input.wire_for(&TINY).unwrap();
     assert_eq!(wire.body().as_ptr(), before, "not even a copy");
     let malformed = wired("whatever it is");
-    assert_eq!(sent(&malformed, &TINY), "whatever it is", "forwarding needs no understanding");
+    assert_eq!(
+        sent(&malformed, &TINY),
+        "whatever it is",
+        "forwarding needs no understanding"
+    );
 }
 
 #[test]
@@ -143,14 +175,28 @@ fn edits_are_spliced_rendered_and_seen() {
     let mut input = wired("model=a;max=7;hello");
     input.set_max_tokens(3).unwrap();
     input.set_model("longer-name").unwrap();
-    assert_eq!((input.model().unwrap(), input.max_tokens().unwrap()), ("longer-name", Some(3)));
+    assert_eq!(
+        (input.model().unwrap(), input.max_tokens().unwrap()),
+        ("longer-name", Some(3))
+    );
     assert_eq!(sent(&input, &TINY), "model=longer-name;max=3;hello");
     assert_eq!(sent(&input, &OTHER), "model=longer-name;max=3;hello");
     assert_eq!(input.wire_for(&OTHER).unwrap().path(), "/other");
     let request = input.request().unwrap();
-    assert_eq!((request.model.as_str(), request.params.max_tokens), ("longer-name", Some(3)));
-    assert_eq!(input.wire().unwrap().body(), "model=a;max=7;hello", "the bytes that came stay what they were");
-    assert_eq!(input.view().unwrap().unwrap().model(), Some("a"), "and so does the view of them");
+    assert_eq!(
+        (request.model.as_str(), request.params.max_tokens),
+        ("longer-name", Some(3))
+    );
+    assert_eq!(
+        input.wire().unwrap().body(),
+        "model=a;max=7;hello",
+        "the bytes that came stay what they were"
+    );
+    assert_eq!(
+        input.view().unwrap().unwrap().model(),
+        Some("a"),
+        "and so does the view of them"
+    );
 }
 
 #[test]
@@ -172,8 +218,14 @@ fn a_body_is_read_once_for_all_clones() {
     }
     // Other tests read other bodies at the same time, so only the address of the view is certain.
     assert!(VIEWS.load(SeqCst) > before);
-    assert!(std::ptr::eq(input.view().unwrap().unwrap(), clone.view().unwrap().unwrap()));
-    assert_eq!(input.wire().unwrap().body().as_ptr(), clone.wire().unwrap().body().as_ptr());
+    assert!(std::ptr::eq(
+        input.view().unwrap().unwrap(),
+        clone.view().unwrap().unwrap()
+    ));
+    assert_eq!(
+        input.wire().unwrap().body().as_ptr(),
+        clone.wire().unwrap().body().as_ptr()
+    );
 }
 
 #[test]
@@ -187,7 +239,11 @@ fn an_edit_of_a_clone_is_its_own() {
     let third = clone.clone();
     assert_eq!(third.extensions().get::<Caller>(), Some(&Caller::new("alice")));
     clone.extensions_mut().insert(Caller::new("bob"));
-    assert_eq!(third.extensions().get::<Caller>(), Some(&Caller::new("alice")), "copied on write");
+    assert_eq!(
+        third.extensions().get::<Caller>(),
+        Some(&Caller::new("alice")),
+        "copied on write"
+    );
 }
 
 #[test]
@@ -195,7 +251,10 @@ fn a_body_that_is_not_json_cannot_be_edited() {
     let wire = Wire::new(&TINY, "/tiny", HeaderValue::from_static("audio/wav"), "RIFF");
     let mut input = Input::from_wire(Task::CHAT, wire);
     let error = input.set_model("b").unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Unsupported, "body_not_json"));
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Unsupported, "body_not_json")
+    );
     assert!(error.to_string().contains("audio/wav"), "{error}");
     assert!(input.set_max_tokens(1).is_err() && input.request_logprobs(1).is_err());
     assert_eq!(sent(&input, &TINY), "RIFF");

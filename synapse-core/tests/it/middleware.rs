@@ -31,10 +31,12 @@ async fn layers_run_top_to_bottom() {
     let log = Log::default();
     let inner = log.clone();
     let stack = echo().with(
-        ServiceBuilder::new().layer(layer(Noting("outer", log.clone()))).layer(from_fn(move |input: Input, next| {
-            inner.note("inner");
-            async move { next.run(input).await }
-        })),
+        ServiceBuilder::new()
+            .layer(layer(Noting("outer", log.clone())))
+            .layer(from_fn(move |input: Input, next| {
+                inner.note("inner");
+                async move { next.run(input).await }
+            })),
     );
     let mut output = stack.run_inference(ask()).await.unwrap();
     assert_eq!(log.lines(), ["outer", "inner", "outer back"]);
@@ -44,7 +46,9 @@ async fn layers_run_top_to_bottom() {
 #[tokio::test]
 async fn every_with_is_a_layer_further_out() {
     let log = Log::default();
-    let stack = echo().with(layer(Noting("inner", log.clone()))).with(layer(Noting("outer", log.clone())));
+    let stack = echo()
+        .with(layer(Noting("inner", log.clone())))
+        .with(layer(Noting("outer", log.clone())));
     stack.run_inference(ask()).await.unwrap();
     assert_eq!(log.lines(), ["outer", "inner", "inner back", "outer back"]);
 }
@@ -54,9 +58,10 @@ struct Again;
 
 impl Middleware for Again {
     async fn handle<S: InferenceService>(&self, input: Input, next: Next<S>) -> Result<Output, Error> {
-        match next.clone().run(input.clone()).await {
+        let again = next.clone();
+        match next.run(input.clone()).await {
             Ok(output) => Ok(output),
-            Err(_) => next.run(input).await,
+            Err(_) => again.run(input).await,
         }
     }
 }
@@ -76,13 +81,18 @@ async fn a_clone_of_next_runs_the_rest_again() {
         }
     });
     let stack = module.with(ServiceBuilder::new().layer(layer(Again)).concurrency_limit(1));
-    assert!(stack.run_inference(ask()).await.is_ok(), "also where the rest must become ready again");
+    assert!(
+        stack.run_inference(ask()).await.is_ok(),
+        "also where the rest must become ready again"
+    );
     assert_eq!(log.lines().len(), 2);
 }
 
 #[tokio::test]
 async fn a_closure_may_answer_itself() {
     let never = Scripted::new(|_| async { Err(failure("never asked")) });
-    let stack = Arc::new(never).with(from_fn(|_, _| async { Err(Error::invalid("refused", "refused")) }));
+    let stack = Arc::new(never).with(from_fn(|_, _| async {
+        Err(Error::invalid("refused", "refused"))
+    }));
     assert_eq!(stack.run_inference(ask()).await.unwrap_err().code(), "refused");
 }

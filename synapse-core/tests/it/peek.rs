@@ -18,7 +18,11 @@ async fn holds_what_comes_before_content_and_yields_it_in_order() {
     body.tap(log.tap());
     assert_eq!(shown(body.peek().await.unwrap()), "a");
     assert_eq!(shown(body.peek().await.unwrap()), "a", "nothing is taken out");
-    assert_eq!(log.lines(), [""; 0], "taps see what is handed on, not what is looked at");
+    assert_eq!(
+        log.lines(),
+        [""; 0],
+        "taps see what is handed on, not what is looked at"
+    );
     assert_eq!(drained(&mut body).await, ["", "!progress", "a", "b"]);
 }
 
@@ -37,7 +41,10 @@ async fn a_failure_before_content_is_an_error_and_ends_the_body() {
         body.tap(log.tap());
         assert_eq!(body.peek().await.unwrap_err().code(), code);
         assert_eq!(log.lines(), [format!("broken {code}")]);
-        assert!(body.next().await.is_none(), "what was held is not handed out after the failure");
+        assert!(
+            body.next().await.is_none(),
+            "what was held is not handed out after the failure"
+        );
     }
     check(vec![Err(failure("cut"))], "cut").await;
     check(vec![Ok(role()), Err(failure("cut"))], "cut").await;
@@ -63,7 +70,10 @@ async fn a_peek_that_is_cancelled_loses_nothing() {
 async fn holds_only_so_much() {
     let heavy = || Ok(Chunk::control("blob", vec![0; 64 * 1024]));
     let mut body = Body::new(stream::repeat_with(heavy));
-    let peeked = body.peek().now_or_never().expect("it gave up waiting for content");
+    let peeked = body
+        .peek()
+        .now_or_never()
+        .expect("it gave up waiting for content");
     assert!(peeked.is_ok());
 }
 

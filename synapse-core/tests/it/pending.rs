@@ -11,7 +11,9 @@ use crate::fakes::{Log, PanickingTap, body_of, failure, last};
 #[tokio::test]
 async fn an_ok_hands_the_tap_to_the_body() {
     let log = Log::default();
-    let mut output = Pending::new(log.tap()).settle(Ok(Output::new(body_of([Ok(last("a"))])))).unwrap();
+    let mut output = Pending::new(log.tap())
+        .settle(Ok(Output::new(body_of([Ok(last("a"))]))))
+        .unwrap();
     assert_eq!(log.lines(), [""; 0]);
     output.body.next().await;
     assert_eq!(log.lines(), ["chunk a", "complete"]);
@@ -20,7 +22,9 @@ async fn an_ok_hands_the_tap_to_the_body() {
 #[tokio::test]
 async fn an_err_ends_it_broken() {
     let log = Log::default();
-    let error = Pending::new(log.tap()).settle(Err(failure("refused"))).unwrap_err();
+    let error = Pending::new(log.tap())
+        .settle(Err(failure("refused")))
+        .unwrap_err();
     assert_eq!(error.code(), "refused");
     assert_eq!(log.lines(), ["broken refused"]);
 }
@@ -54,7 +58,9 @@ async fn a_panic_behind_it_ends_it_dropped() {
 #[tokio::test]
 async fn a_tap_that_panics_at_its_end_takes_nobody_down() {
     drop(Pending::new(PanickingTap));
-    let error = Pending::new(PanickingTap).settle(Err(failure("refused"))).unwrap_err();
+    let error = Pending::new(PanickingTap)
+        .settle(Err(failure("refused")))
+        .unwrap_err();
     assert_eq!(error.code(), "refused");
     // A second panic while one unwinds would end the process.
     let held = Pending::new(PanickingTap);

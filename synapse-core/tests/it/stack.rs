@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use synapse_core::{
-    Attached, Error, Health, HealthStatus, InferenceModule, Input, MetricsData, ModuleCapabilities, ModuleExt, Output,
-    async_trait, from_fn,
+    Attached, Error, Health, HealthStatus, InferenceModule, Input, MetricsData, ModuleCapabilities,
+    ModuleExt, Output, async_trait, from_fn,
     testkit::{Echo, Scripted},
 };
 
@@ -78,7 +78,8 @@ impl InferenceModule for Noting {
     }
 }
 
-fn pass() -> impl Clone + tower::Layer<synapse_core::ModuleService<Noting>, Service: synapse_core::InferenceService> {
+fn pass()
+-> impl Clone + tower::Layer<synapse_core::ModuleService<Noting>, Service: synapse_core::InferenceService> {
     from_fn(|input, next| async move { next.run(input).await })
 }
 
@@ -89,9 +90,15 @@ async fn parts_add_up_and_the_worst_health_wins() {
         health: || Health::unhealthy("the second part"),
         ..Part::new("2", &log)
     };
-    let stack = Noting(log.clone()).with(pass()).attach(Part::new("1", &log)).attach(worst);
+    let stack = Noting(log.clone())
+        .with(pass())
+        .attach(Part::new("1", &log))
+        .attach(worst);
     let health = stack.health_check().await.unwrap();
-    assert_eq!((health.status(), health.reason()), (HealthStatus::Unhealthy, Some("the second part")));
+    assert_eq!(
+        (health.status(), health.reason()),
+        (HealthStatus::Unhealthy, Some("the second part"))
+    );
     assert_eq!(stack.get_metrics().get("parts", &[]), Some(3.0));
     assert_eq!(stack.get_capabilities().concurrency, Some(2));
 }
@@ -103,9 +110,16 @@ async fn shutdown_runs_outer_to_inner_whatever_fails() {
         ends: Err(failure("first")),
         ..Part::new("outer", &log)
     };
-    let stack = Noting(log.clone()).with(pass()).attach(failing).attach(Part::new("inner", &log));
+    let stack = Noting(log.clone())
+        .with(pass())
+        .attach(failing)
+        .attach(Part::new("inner", &log));
     stack.initialize().await.unwrap();
-    assert_eq!(stack.shutdown().await.unwrap_err().code(), "first", "the first error comes out");
+    assert_eq!(
+        stack.shutdown().await.unwrap_err().code(),
+        "first",
+        "the first error comes out"
+    );
     assert_eq!(log.lines(), ["initialize", "outer", "inner", "module"]);
 }
 
@@ -114,7 +128,9 @@ async fn a_stack_in_a_stack_is_ended_outside_in_through_pointers() {
     let log = Log::default();
     let inner = Noting(log.clone()).with(pass()).attach(Part::new("inner", &log));
     let middle: Arc<dyn InferenceModule> = Arc::new(Arc::new(inner));
-    let outer = middle.with(from_fn(|input, next| async move { next.run(input).await })).attach(Part::new("outer", &log));
+    let outer = middle
+        .with(from_fn(|input, next| async move { next.run(input).await }))
+        .attach(Part::new("outer", &log));
     outer.initialize().await.unwrap();
     assert_eq!(outer.get_metrics().get("parts", &[]), Some(3.0));
     assert_eq!(outer.shutdown().await.unwrap_err().code(), "module");
@@ -130,13 +146,22 @@ async fn a_panic_is_an_error_of_the_call_and_the_stack_lives() {
         async move { Echo::named("scripted").run_inference(input).await }
     });
     let stack = module.with(from_fn(|input, next| async move { next.run(input).await }));
-    assert_eq!(stack.run_inference(ask()).await.unwrap_err().code(), "module_panicked");
-    assert!(stack.clone().run_inference(ask()).await.is_ok(), "a clone is the same stack");
+    assert_eq!(
+        stack.run_inference(ask()).await.unwrap_err().code(),
+        "module_panicked"
+    );
+    assert!(
+        stack.clone().run_inference(ask()).await.is_ok(),
+        "a clone is the same stack"
+    );
 }
 
 #[tokio::test]
 async fn a_module_as_a_service_survives_a_panic_too() {
     use tower::ServiceExt;
     let service = Scripted::new(|_| -> std::future::Ready<_> { panic!("a fault injected") }).into_service();
-    assert_eq!(service.oneshot(ask()).await.unwrap_err().code(), "module_panicked");
+    assert_eq!(
+        service.oneshot(ask()).await.unwrap_err().code(),
+        "module_panicked"
+    );
 }

@@ -40,18 +40,28 @@ async fn two(module: &impl InferenceModule) -> (Answer, Answer) {
 
 #[tokio::test(start_paused = true)]
 async fn timeout_covers_the_head() {
-    let error = ten().with(TimeoutLayer::new(secs(1))).run_inference(ask()).await.unwrap_err();
+    let error = ten()
+        .with(TimeoutLayer::new(secs(1)))
+        .run_inference(ask())
+        .await
+        .unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Timeout, "timeout"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn timeout_covers_neither_the_body_nor_the_wait_for_readiness() {
-    let layers = ServiceBuilder::new().layer(TimeoutLayer::new(secs(11))).layer(ConcurrencyLimitLayer::new(1));
+    let layers = ServiceBuilder::new()
+        .layer(TimeoutLayer::new(secs(11)))
+        .layer(ConcurrencyLimitLayer::new(1));
     let module = ten().with(layers);
     let start = Instant::now();
     let (one, other) = two(&module).await;
     assert!(one.is_ok());
-    assert_eq!(start.elapsed(), secs(20), "the second waited ten seconds that were not counted");
+    assert_eq!(
+        start.elapsed(),
+        secs(20),
+        "the second waited ten seconds that were not counted"
+    );
     assert_eq!(drained(&mut other.unwrap().body).await, ["a ", "b"]);
     assert_eq!(start.elapsed(), secs(120));
 }
@@ -65,13 +75,22 @@ async fn load_shed_sheds_in_the_builder_of_what_it_sheds() {
     let (one, other) = two(&ten().with(layers)).await;
     assert!(one.is_ok(), "layers of ours between them forward readiness");
     let error = other.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Overloaded, "overloaded"));
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Overloaded, "overloaded")
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn load_shed_never_sheds_across_a_with() {
-    let (one, other) = two(&ten().with(ConcurrencyLimitLayer::new(1)).with(LoadShedLayer::new())).await;
-    assert!(one.is_ok() && other.is_ok(), "each with is a boundary of readiness: the second waited");
+    let (one, other) = two(&ten()
+        .with(ConcurrencyLimitLayer::new(1))
+        .with(LoadShedLayer::new()))
+    .await;
+    assert!(
+        one.is_ok() && other.is_ok(),
+        "each with is a boundary of readiness: the second waited"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,14 +99,20 @@ async fn concurrency_limit_frees_its_permit_at_the_head() {
     let start = Instant::now();
     let first = module.run_inference(ask()).await.unwrap();
     module.run_inference(ask()).await.unwrap();
-    assert_eq!(start.elapsed(), secs(20), "the body of the first was not waited for");
+    assert_eq!(
+        start.elapsed(),
+        secs(20),
+        "the body of the first was not waited for"
+    );
     drop(first);
 }
 
 #[tokio::test(start_paused = true)]
 async fn buffer_lets_our_error_through_from_behind_its_arc() {
     let module = Scripted::new(|_| async { Err(Error::invalid("refused", "refused")) });
-    let layers = ServiceBuilder::new().layer(BufferLayer::<Input>::new(4)).layer(ConcurrencyLimitLayer::new(1));
+    let layers = ServiceBuilder::new()
+        .layer(BufferLayer::<Input>::new(4))
+        .layer(ConcurrencyLimitLayer::new(1));
     let error = module.with(layers).run_inference(ask()).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, "refused"));
 }
@@ -112,8 +137,9 @@ impl tower::Service<Input> for NeverReady {
 
 #[tokio::test(start_paused = true)]
 async fn buffer_hands_the_same_error_to_everybody_and_stays_broken() {
-    let layers =
-        ServiceBuilder::new().layer(BufferLayer::<Input>::new(4)).layer(tower::layer::layer_fn(|_| NeverReady));
+    let layers = ServiceBuilder::new()
+        .layer(BufferLayer::<Input>::new(4))
+        .layer(tower::layer::layer_fn(|_| NeverReady));
     let module = ten().with(layers);
     let (one, other) = two(&module).await;
     for answer in [one, other, module.run_inference(ask()).await] {
@@ -125,8 +151,9 @@ async fn buffer_hands_the_same_error_to_everybody_and_stays_broken() {
 #[tokio::test(start_paused = true)]
 async fn rate_limit_needs_a_buffer_and_is_then_one_for_all() {
     let module = Scripted::new(|_| async { Ok(Output::new(Body::whole("x"))) });
-    let layers =
-        ServiceBuilder::new().layer(BufferLayer::<Input>::new(4)).layer(RateLimitLayer::new(1, secs(5)));
+    let layers = ServiceBuilder::new()
+        .layer(BufferLayer::<Input>::new(4))
+        .layer(RateLimitLayer::new(1, secs(5)));
     let module = module.with(layers);
     let start = Instant::now();
     for _ in 0..3 {
@@ -161,7 +188,10 @@ fn failing(times: usize, early: bool) -> (Scripted, Arc<AtomicUsize>) {
         let nth = count.fetch_add(1, SeqCst);
         ready(match (nth < times, early) {
             (true, true) => Err(failure("early")),
-            (true, false) => Ok(Output::new(crate::fakes::body_of([Ok(text("a")), Err(failure("late"))]))),
+            (true, false) => Ok(Output::new(crate::fakes::body_of([
+                Ok(text("a")),
+                Err(failure("late")),
+            ]))),
             (false, _) => Ok(Output::new(crate::fakes::body_of([Ok(text("a")), Ok(last("b"))]))),
         })
     });
@@ -171,7 +201,11 @@ fn failing(times: usize, early: bool) -> (Scripted, Arc<AtomicUsize>) {
 #[tokio::test(start_paused = true)]
 async fn retry_covers_failures_before_the_first_content() {
     let (module, asked) = failing(2, true);
-    let mut output = module.with(RetryLayer::new(Thrice(0))).run_inference(ask()).await.unwrap();
+    let mut output = module
+        .with(RetryLayer::new(Thrice(0)))
+        .run_inference(ask())
+        .await
+        .unwrap();
     assert_eq!(drained(&mut output.body).await, ["a", "b"]);
     assert_eq!(asked.load(SeqCst), 3);
 }
@@ -179,7 +213,11 @@ async fn retry_covers_failures_before_the_first_content() {
 #[tokio::test(start_paused = true)]
 async fn retry_does_not_cover_the_body() {
     let (module, asked) = failing(1, false);
-    let mut output = module.with(RetryLayer::new(Thrice(0))).run_inference(ask()).await.unwrap();
+    let mut output = module
+        .with(RetryLayer::new(Thrice(0)))
+        .run_inference(ask())
+        .await
+        .unwrap();
     assert_eq!(drained(&mut output.body).await, ["a", "error late"]);
     assert_eq!(asked.load(SeqCst), 1);
 }

@@ -24,7 +24,12 @@ where
     F: FnMut(Chunk, &mut VecDeque<Chunk>) -> Result<(), Error> + Send + 'static,
 {
     let (inner, outer) = (Log::default(), Log::default());
-    let mut body = body_of([Ok(text("a")), Ok(Chunk::control("proof", "")), Ok(text("b")), Ok(last("c"))]);
+    let mut body = body_of([
+        Ok(text("a")),
+        Ok(Chunk::control("proof", "")),
+        Ok(text("b")),
+        Ok(last("c")),
+    ]);
     body.tap(inner.tap());
     let mut body = body.transform(Change(change));
     body.tap(outer.tap());
@@ -68,7 +73,13 @@ async fn withholds_strips_and_adds() {
         out.push_back(chunk);
         Ok(())
     };
-    check(add, &["a", "!proof", "b", "!signature", "c"], "complete", "complete").await;
+    check(
+        add,
+        &["a", "!proof", "b", "!signature", "c"],
+        "complete",
+        "complete",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -92,7 +103,13 @@ async fn an_error_of_the_transform_breaks_the_body_and_drops_what_is_behind() {
         out.push_back(chunk);
         Ok(())
     };
-    check(refuse, &["a", "!proof", "error forged"], "dropped", "broken forged").await;
+    check(
+        refuse,
+        &["a", "!proof", "error forged"],
+        "dropped",
+        "broken forged",
+    )
+    .await;
 }
 
 #[tokio::test]

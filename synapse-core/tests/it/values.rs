@@ -11,18 +11,30 @@ use synapse_core::{
 #[tokio::test]
 async fn a_watch_shows_the_latest_value_and_ends_with_its_sender() {
     let (sender, mut watch) = Watch::channel(1);
-    assert_eq!(watch.next().await.as_deref(), Some(&1), "the first call returns at once");
+    assert_eq!(
+        watch.next().await.as_deref(),
+        Some(&1),
+        "the first call returns at once"
+    );
     assert!(watch.next().now_or_never().is_none(), "then it waits");
     sender.set(2);
     sender.set(3);
     assert_eq!(*watch.current(), 3);
     assert_eq!(watch.next().await.as_deref(), Some(&3), "slow followers skip");
     let mut other = watch.clone();
-    assert_eq!(other.next().await.as_deref(), Some(&3), "a clone follows on its own");
+    assert_eq!(
+        other.next().await.as_deref(),
+        Some(&3),
+        "a clone follows on its own"
+    );
     assert_eq!(sender.follow().next().await.as_deref(), Some(&3));
     sender.set(4);
     drop(sender);
-    assert_eq!(watch.next().await.as_deref(), Some(&4), "the last value is still seen");
+    assert_eq!(
+        watch.next().await.as_deref(),
+        Some(&4),
+        "the last value is still seen"
+    );
     assert_eq!(watch.next().await, None);
     assert_eq!(*watch.current(), 4);
     let mut constant = Watch::constant("x");
@@ -34,7 +46,13 @@ async fn a_watch_shows_the_latest_value_and_ends_with_its_sender() {
 fn weights_are_checked_and_sorted() {
     fn check(weights: &[(&str, u16)], expect: Result<&[&str], &str>) {
         let weights = Weights::new(weights.iter().map(|(node, value)| (NodeId::from(*node), *value)));
-        let names = |weights: &Weights| weights.as_slice().iter().map(|weight| weight.node.to_string()).collect::<Vec<_>>();
+        let names = |weights: &Weights| {
+            weights
+                .as_slice()
+                .iter()
+                .map(|weight| weight.node.to_string())
+                .collect::<Vec<_>>()
+        };
         match (&weights, expect) {
             (Ok(weights), Ok(expected)) => assert_eq!(names(weights), expected),
             (Err(error), Err(code)) => assert_eq!(error.code(), code),
@@ -46,7 +64,12 @@ fn weights_are_checked_and_sorted() {
     check(&[("b", 0), ("a", 0)], Err("no_weight"));
     check(&[], Err("no_weight"));
     let json = r#"[{"node":"a","value":1},{"node":"a","value":1}]"#;
-    assert!(serde_json::from_str::<Weights>(json).unwrap_err().to_string().contains("twice"));
+    assert!(
+        serde_json::from_str::<Weights>(json)
+            .unwrap_err()
+            .to_string()
+            .contains("twice")
+    );
 }
 
 #[test]
@@ -77,11 +100,25 @@ fn endpoints_are_plain_http_addresses() {
 fn a_directory_is_sorted_and_finds_its_members() {
     let miner = |name: &str| Member::new(name, Role::Miner);
     let served = miner("b").with_endpoint(Endpoint::http("http://127.0.0.1:1").unwrap());
-    let directory = Directory::new([served, miner("a"), Member::new("v", Role::Validator)], BlockNumber(7));
-    assert_eq!(directory.members().iter().map(|member| member.node.as_str()).collect::<Vec<_>>(), ["a", "b", "v"]);
+    let directory = Directory::new(
+        [served, miner("a"), Member::new("v", Role::Validator)],
+        BlockNumber(7),
+    );
+    assert_eq!(
+        directory
+            .members()
+            .iter()
+            .map(|member| member.node.as_str())
+            .collect::<Vec<_>>(),
+        ["a", "b", "v"]
+    );
     assert!(directory.get(&"b".into()).is_some());
     assert!(directory.get(&"c".into()).is_none());
-    assert_eq!(directory.miners().count(), 1, "only those that say where they are");
+    assert_eq!(
+        directory.miners().count(),
+        1,
+        "only those that say where they are"
+    );
 }
 
 #[test]
@@ -103,10 +140,15 @@ fn a_mismatch_of_interfaces_names_both_sides() {
 
 #[test]
 fn capabilities_check_what_an_input_asks_for() {
-    let claims = ModuleCapabilities::new("m").with_task(Task::CHAT).with_model(ModelInfo::new("a"));
+    let claims = ModuleCapabilities::new("m")
+        .with_task(Task::CHAT)
+        .with_model(ModelInfo::new("a"));
     let chat = |model: &str| Input::chat(model, [Message::user("hello")]);
     assert!(claims.check_input(&chat("a")).is_ok());
-    assert_eq!(claims.check_input(&chat("b")).unwrap_err().code(), "model_not_found");
+    assert_eq!(
+        claims.check_input(&chat("b")).unwrap_err().code(),
+        "model_not_found"
+    );
     assert_eq!(claims.check_input(&chat("")).unwrap_err().code(), "model_missing");
     let embeddings = Input::from_request(Task::EMBEDDINGS, chat("a").request().unwrap().into_owned());
     assert_eq!(
@@ -123,7 +165,10 @@ async fn the_worse_health_wins_and_keeps_its_time() {
     let both = first.worse(Health::degraded("two"));
     assert_eq!((both.reason(), both.since_instant()), (Some("one"), since));
     let worse = both.worse(Health::unhealthy("three"));
-    assert_eq!((worse.status(), worse.is_serving()), (HealthStatus::Unhealthy, false));
+    assert_eq!(
+        (worse.status(), worse.is_serving()),
+        (HealthStatus::Unhealthy, false)
+    );
 }
 
 #[test]

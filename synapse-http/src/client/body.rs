@@ -68,10 +68,7 @@ impl Reply {
             source: Some(Box::pin(response.bytes_stream())),
             framing,
             framer: Framer::new(framing, limits.events),
-            whole: BytesMut::with_capacity(match framing {
-                Framing::Whole => length.unwrap_or(0),
-                _ => 0,
-            }),
+            whole: BytesMut::new(),
             limits,
             silence: Box::pin(sleep_until(Instant::now())),
             waiting: false,
@@ -105,7 +102,10 @@ impl Reply {
         }
         if !self.waiting {
             let latest = Instant::now() + self.limits.idle;
-            let until = self.limits.deadline.map_or(latest, |deadline| deadline.min(latest));
+            let until = self
+                .limits
+                .deadline
+                .map_or(latest, |deadline| deadline.min(latest));
             self.silence.as_mut().reset(until);
             self.waiting = true;
         }
@@ -168,7 +168,10 @@ impl Reply {
             _ => Error::new(
                 ErrorKind::Timeout,
                 "idle_timeout",
-                format!("the endpoint was silent for {:?} within its reply", self.limits.idle),
+                format!(
+                    "the endpoint was silent for {:?} within its reply",
+                    self.limits.idle
+                ),
             ),
         }
     }
@@ -220,5 +223,8 @@ impl Drop for Reply {
 }
 
 fn too_large(limit: usize) -> Error {
-    Error::broken("reply_too_large", format!("the reply is longer than {limit} bytes"))
+    Error::broken(
+        "reply_too_large",
+        format!("the reply is longer than {limit} bytes"),
+    )
 }

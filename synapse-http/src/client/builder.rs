@@ -129,8 +129,11 @@ impl Builder {
 
 fn bearer(Secret(key): Secret) -> Result<HeaderValue, Error> {
     let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| {
-        Error::invalid("bad_api_key", "the API key has characters that no header can carry")
-            .with_hint("check for a line break at its end")
+        Error::invalid(
+            "bad_api_key",
+            "the API key has characters that no header can carry",
+        )
+        .with_hint("check for a line break at its end")
     })?;
     value.set_sensitive(true);
     Ok(value)

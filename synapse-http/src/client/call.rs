@@ -53,7 +53,10 @@ pub(super) async fn call(shared: &Shared, input: &Input, in_flight: InFlight) ->
                 Error::new(
                     ErrorKind::Timeout,
                     "head_timeout",
-                    format!("{} did not begin its reply within {limit:?}", shared.transport.base()),
+                    format!(
+                        "{} did not begin its reply within {limit:?}",
+                        shared.transport.base()
+                    ),
                 )
             }
         })??;
@@ -82,8 +85,10 @@ fn request(
 ) -> Result<Request, Error> {
     let mut request = shared.transport.request(Method::POST, wire.path())?;
     let ours = request.headers_mut();
+    let has_key = ours.contains_key(header::AUTHORIZATION);
     for (name, value) in wire.headers() {
-        if !HOP_BY_HOP.contains(name) && !(*name == header::AUTHORIZATION && ours.contains_key(name)) {
+        let stays = HOP_BY_HOP.contains(name) || (has_key && *name == header::AUTHORIZATION);
+        if !stays {
             ours.append(name, value.clone());
         }
     }
@@ -141,7 +146,9 @@ fn reply(
     let framing = OpenAi.framing(content_type.as_ref());
     let known = OpenAi::path(input.task()).is_some();
     if known && !matches!(framing, Framing::Sse | Framing::Whole | Framing::Lines) {
-        let shown = content_type.as_ref().map_or("none", |value| value.to_str().unwrap_or("none"));
+        let shown = content_type
+            .as_ref()
+            .map_or("none", |value| value.to_str().unwrap_or("none"));
         return Err(Error::broken(
             "unexpected_content_type",
             format!("the reply's content type is {shown}, and JSON or a stream of events is wanted"),
@@ -168,7 +175,13 @@ fn reply(
         events: shared.settings.limits,
         whole: shared.settings.max_reply,
     };
-    let reply = Reply::new(response, framing, limits, shared.meter.clone(), shared.drains.clone())?;
+    let reply = Reply::new(
+        response,
+        framing,
+        limits,
+        shared.meter.clone(),
+        shared.drains.clone(),
+    )?;
     let body = match framing {
         Framing::Unframed => Body::unframed(reply),
         _ => Body::new(reply),

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde::Deserialize;
-use synapse_core::{
-    Error, Health, HealthStatus, ModelInfo, ModuleCapabilities, Task,
-};
+use synapse_core::{Error, Health, HealthStatus, ModelInfo, ModuleCapabilities, Task};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{transport::Transport, upstream::Upstream};
@@ -156,6 +154,8 @@ fn models(code: StatusCode, body: &[u8]) -> Health {
             Health::unhealthy("the endpoint lists no model")
         }
         Ok(_) if code.is_success() => Health::ready(),
-        _ => Health::unhealthy(format!("the endpoint answered {code} when it was asked for its models")),
+        _ => Health::unhealthy(format!(
+            "the endpoint answered {code} when it was asked for its models"
+        )),
     }
 }

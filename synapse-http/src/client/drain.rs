@@ -43,7 +43,8 @@ impl Drains {
 
     /// Drains `source` in a task of its own, or closes its connection where there is no place, or no runtime.
     pub(super) fn start(&self, mut source: Source) {
-        let (Ok(slot), Ok(runtime)) = (self.0.slots.clone().try_acquire_owned(), Handle::try_current()) else {
+        let (Ok(slot), Ok(runtime)) = (self.0.slots.clone().try_acquire_owned(), Handle::try_current())
+        else {
             return;
         };
         self.0.started.fetch_add(1, Relaxed);
@@ -81,7 +82,10 @@ impl Drains {
 
     pub(super) fn report(&self, metrics: &mut MetricsData) {
         let running = MOST as usize - self.0.slots.available_permits();
-        metrics.gauge("client.draining", f64::from(u32::try_from(running).unwrap_or(MOST)));
+        metrics.gauge(
+            "client.draining",
+            f64::from(u32::try_from(running).unwrap_or(MOST)),
+        );
         metrics.counter("client.drained", self.0.started.load(Relaxed));
     }
 }

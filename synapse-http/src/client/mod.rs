@@ -44,7 +44,13 @@ use synapse_core::{
 use tokio::sync::Mutex;
 
 pub use self::{builder::Builder, connect::HttpConnect, upstream::Upstream};
-use self::{builder::Settings, discover::{Found, Known}, drain::Drains, meter::Meter, transport::Transport};
+use self::{
+    builder::Settings,
+    discover::{Found, Known},
+    drain::Drains,
+    meter::Meter,
+    transport::Transport,
+};
 
 /// An OpenAI-compatible endpoint as a module.
 ///

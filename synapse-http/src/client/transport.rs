@@ -80,7 +80,10 @@ impl Transport {
             let (code, message) = if error.is_connect() {
                 ("connect_failed", format!("no connection to {}", self.base))
             } else {
-                ("no_reply", format!("{} closed the connection without a reply", self.base))
+                (
+                    "no_reply",
+                    format!("{} closed the connection without a reply", self.base),
+                )
             };
             Error::unavailable(code, message)
                 .with_hint("check that the server runs and that its address is right")
@@ -111,13 +114,10 @@ impl Transport {
 /// A body that must not be longer than `longest` bytes.
 pub(super) async fn collect(mut response: Response, longest: usize) -> Result<Bytes, Error> {
     let mut body = BytesMut::new();
-    while let Some(read) = response
-        .chunk()
-        .await
-        .map_err(|error| {
-            Error::broken("connection_cut", "the connection broke within a reply").with_source(error.without_url())
-        })?
-    {
+    while let Some(read) = response.chunk().await.map_err(|error| {
+        Error::broken("connection_cut", "the connection broke within a reply")
+            .with_source(error.without_url())
+    })? {
         if body.len() + read.len() > longest {
             return Err(Error::broken(
                 "reply_too_large",

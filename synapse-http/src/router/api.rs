@@ -35,8 +35,14 @@ pub fn router(module: impl InferenceModule) -> Api {
 /// | `GET /metrics` | what the module counted, for Prometheus |
 /// | `GET /synapse/v1/capabilities` | the module's capabilities |
 ///
-/// Every error is OpenAI's `{"error": {"message", "type", "param", "code"}}`. A request's body is JSON, plain or
-/// gzipped, and is validated before the module sees it. The extensions that layers put on the HTTP request become those
+/// A reply goes out as it came in: where the module speaks OpenAI's format too, its events pass byte for byte; what a
+/// module in Rust says is rendered; where client and module disagree about streaming, it is folded or unfolded.
+///
+/// Every error is OpenAI's `{"error": {"message", "type", "param", "code"}}`. One before the reply's first content has a
+/// status of its own. One in the middle of a stream is an event `data: {"error": …}`, which OpenAI's clients raise; then
+/// the connection ends without `[DONE]` and without the mark of a complete reply: truncated is never complete.
+///
+/// A request's body is JSON, plain or gzipped, and is validated before the module sees it. The extensions that layers put on the HTTP request become those
 /// of the [`Input`](synapse_core::Input); where none of them is a [`Caller`](synapse_core::Caller), the caller is the
 /// peer's address, `ip:…`.
 #[derive(Clone)]
@@ -81,7 +87,6 @@ impl Api {
 
     /// The routes alone, to embed elsewhere. Whoever does so owns the module's life: initialise it before, shut it
     /// down after.
-    #[must_use]
     pub fn into_router(self) -> axum::Router {
         self.into_parts().0
     }

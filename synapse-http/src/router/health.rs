@@ -21,7 +21,11 @@ pub(super) async fn live() -> Response {
 /// 200 where requests should be sent here, degraded or not; 503 with the reason where not.
 pub(super) async fn ready(State(served): State<Arc<Served>>) -> Response {
     let ours = served.lifecycle.health();
-    let health = if ours.is_serving() { check(&served).await } else { ours };
+    let health = if ours.is_serving() {
+        check(&served).await
+    } else {
+        ours
+    };
     let mut response = json_reply(&json!({
         "status": health.status(),
         "reason": health.reason(),

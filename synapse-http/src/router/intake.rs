@@ -53,7 +53,11 @@ async fn plain(mut body: Body, announced: Option<usize>, limit: usize) -> Result
     if announced == Some(first.len()) {
         return Ok(first);
     }
-    let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).clamp(first.len(), RESERVED.max(first.len())));
+    let mut whole = BytesMut::with_capacity(
+        announced
+            .unwrap_or(0)
+            .clamp(first.len(), RESERVED.max(first.len())),
+    );
     let mut data = Some(first);
     while let Some(more) = data {
         if more.len() > limit - whole.len() {
@@ -129,7 +133,11 @@ fn unzip_failed(error: io::Error, limit: usize) -> Error {
     if error.kind() == io::ErrorKind::FileTooLarge {
         return too_large(limit);
     }
-    Error::invalid("invalid_encoding", "the body says that it is gzip, and is not, or not whole").with_source(error)
+    Error::invalid(
+        "invalid_encoding",
+        "the body says that it is gzip, and is not, or not whole",
+    )
+    .with_source(error)
 }
 
 /// An error of ours that a body carries (it came too slowly), or that the client broke off.
@@ -141,5 +149,9 @@ fn unreadable(error: axum::Error) -> Error {
         }
         cause = current.source();
     }
-    Error::invalid("body_broken", "the request's body broke off, or is framed wrongly").with_source(error)
+    Error::invalid(
+        "body_broken",
+        "the request's body broke off, or is framed wrongly",
+    )
+    .with_source(error)
 }

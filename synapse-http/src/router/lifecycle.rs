@@ -78,9 +78,11 @@ impl Lifecycle {
     /// [`ErrorKind::Unavailable`](synapse_core::ErrorKind::Unavailable) until the module is initialised.
     pub(super) fn check(&self) -> Result<(), Error> {
         match self.stage().0 {
-            Stage::Starting => Err(Error::unavailable("initialising", "the module is still initialising")
-                .with_retry(Retry::After(ASK_AGAIN))
-                .with_hint("GET /health/ready answers 200 once it is done")),
+            Stage::Starting => Err(
+                Error::unavailable("initialising", "the module is still initialising")
+                    .with_retry(Retry::After(ASK_AGAIN))
+                    .with_hint("GET /health/ready answers 200 once it is done"),
+            ),
             Stage::Serving | Stage::Draining => Ok(()),
         }
     }
@@ -100,7 +102,9 @@ impl Lifecycle {
     }
 
     fn stage(&self) -> MutexGuard<'_, (Stage, Instant)> {
-        self.stage.lock().expect("nothing panics while it holds the stage")
+        self.stage
+            .lock()
+            .expect("nothing panics while it holds the stage")
     }
 }
 

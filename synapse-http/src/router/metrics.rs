@@ -40,7 +40,10 @@ fn text(data: &MetricsData) -> String {
 
 fn family(name: &str, counts: bool) -> String {
     let mut family = String::from("synapse_");
-    family.extend(name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }));
+    family.extend(
+        name.chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }),
+    );
     if counts && !family.ends_with("_total") {
         family.push_str("_total");
     }
@@ -55,7 +58,11 @@ fn write_labels<'a>(out: &mut String, labels: impl Iterator<Item = (&'a str, &'a
         if label.starts_with(|c: char| c.is_ascii_digit()) {
             out.push('_');
         }
-        out.extend(label.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }));
+        out.extend(
+            label
+                .chars()
+                .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }),
+        );
         out.push_str("=\"");
         for c in value.chars() {
             match c {

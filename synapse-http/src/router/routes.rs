@@ -71,7 +71,11 @@ async fn unknown_route(request: Request) -> Response {
 async fn wrong_method(request: Request) -> Response {
     refusal(&Error::invalid(
         "method_not_allowed",
-        format!("{} does not take {}", shown(request.uri().path()), request.method()),
+        format!(
+            "{} does not take {}",
+            shown(request.uri().path()),
+            request.method()
+        ),
     ))
 }
 

@@ -130,7 +130,9 @@ impl http_body::Body for Reply {
             }
             let next = match &mut this.state {
                 State::Open(body) => next(body, cx),
-                State::Failed { told: told @ false, .. } => {
+                State::Failed {
+                    told: told @ false, ..
+                } => {
                     // An error drops what is not written yet: first the event, then the end.
                     *told = true;
                     cx.waker().wake_by_ref();

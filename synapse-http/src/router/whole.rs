@@ -57,8 +57,10 @@ async fn collect(mut body: Body, shape: ReplyShape, options: &Options, fold: boo
         }
         size += chunk.wire().map_or(64, Bytes::len);
         if size > LONGEST_REPLY {
-            return Err(Error::broken("reply_too_large", "the reply is too large to be sent at once")
-                .with_hint("ask for a stream"));
+            return Err(
+                Error::broken("reply_too_large", "the reply is too large to be sent at once")
+                    .with_hint("ask for a stream"),
+            );
         }
         match chunk.wire() {
             Some(bytes) if !fold => wire.push(bytes),
@@ -104,7 +106,11 @@ fn control(name: &str, payload: &Bytes) -> Option<(HeaderName, HeaderValue)> {
     match (header, value) {
         (Some(header), Some(value)) if value.len() <= LONGEST_CONTROL => Some((header, value)),
         _ => {
-            tracing::warn!(name, bytes = payload.len(), "a control chunk cannot be a header, and is left out");
+            tracing::warn!(
+                name,
+                bytes = payload.len(),
+                "a control chunk cannot be a header, and is left out"
+            );
             None
         }
     }

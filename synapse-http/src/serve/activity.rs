@@ -33,6 +33,7 @@ struct State {
     scan: HeadScan,
     last: Option<u8>,
     refused: bool,
+    uploading: bool,
     until_close: bool,
     broken: bool,
 }
@@ -85,6 +86,7 @@ impl Activity {
                 scan: HeadScan::default(),
                 last: None,
                 refused: false,
+                uploading: false,
                 until_close: false,
                 broken: false,
             }),
@@ -129,11 +131,18 @@ impl Activity {
         self.state().stalled = None;
     }
 
-    /// A head is complete; `until_close` where nothing but the connection's end can mark the end of its reply.
-    pub(super) fn request_began(&self, until_close: bool) {
+    /// A head is complete. `body` where one follows it; `until_close` where nothing but the connection's end can mark
+    /// the end of its reply.
+    pub(super) fn request_began(&self, body: bool, until_close: bool) {
         let mut state = self.state();
         state.phase = Phase::Busy;
+        state.uploading = body;
         state.until_close = until_close;
+    }
+
+    /// The request's body came in whole.
+    pub(super) fn request_ended(&self) {
+        self.state().uploading = false;
     }
 
     /// The reply's body is over, or given up; what comes next is another head.
@@ -141,7 +150,11 @@ impl Activity {
         let mut state = self.state();
         state.phase = Phase::Idle;
         state.since = Instant::now();
-        state.scan = HeadScan::following(state.last);
+        // What is left of a body that nobody reads is no head; hyper closes the connection.
+        state.scan = match state.uploading {
+            true => HeadScan::off(),
+            false => HeadScan::following(state.last),
+        };
         state.broken |= !whole;
     }
 

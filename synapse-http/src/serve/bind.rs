@@ -18,19 +18,22 @@ fn refused(address: &str, error: io::Error) -> Error {
     let refused = match error.kind() {
         io::ErrorKind::AddrInUse => Error::unavailable("address_in_use", says("the port is in use"))
             .with_hint("stop the program that uses it, or choose another port (0 lets the system choose)"),
-        io::ErrorKind::PermissionDenied => {
-            Error::new(ErrorKind::Forbidden, "permission_denied", says("permission denied"))
-                .with_hint("ports below 1024 need privileges; choose a higher one")
-        }
+        io::ErrorKind::PermissionDenied => Error::new(
+            ErrorKind::Forbidden,
+            "permission_denied",
+            says("permission denied"),
+        )
+        .with_hint("ports below 1024 need privileges; choose a higher one"),
         io::ErrorKind::AddrNotAvailable => Error::invalid(
             "address_not_available",
             says("this machine does not have that address"),
         )
         .with_hint("0.0.0.0 listens on every address, 127.0.0.1 on this machine's own"),
-        _ if address.parse::<std::net::SocketAddr>().is_err() => {
-            Error::invalid("bad_address", says("it is not an address and a port, or its name is unknown"))
-                .with_hint("write it as 127.0.0.1:8080")
-        }
+        _ if address.parse::<std::net::SocketAddr>().is_err() => Error::invalid(
+            "bad_address",
+            says("it is not an address and a port, or its name is unknown"),
+        )
+        .with_hint("write it as 127.0.0.1:8080"),
         _ => Error::internal("listen_failed", attempt),
     };
     refused.with_source(error)

@@ -21,6 +21,7 @@ const SLOWEST_UPLOAD: u64 = 1024;
 #[derive(Debug)]
 pub(super) struct Paced {
     body: hyper::body::Incoming,
+    activity: Arc<Activity>,
     limit: Duration,
     started: Option<Instant>,
     received: u64,
@@ -28,9 +29,10 @@ pub(super) struct Paced {
 }
 
 impl Paced {
-    pub(super) fn new(body: hyper::body::Incoming, limit: Duration) -> Self {
+    pub(super) fn new(body: hyper::body::Incoming, activity: Arc<Activity>, limit: Duration) -> Self {
         Self {
             body,
+            activity,
             limit,
             started: None,
             received: 0,
@@ -76,6 +78,9 @@ impl Body for Paced {
         this.sleep = None;
         if let Some(Ok(frame)) = &frame {
             this.received += frame.data_ref().map_or(0, Buf::remaining) as u64;
+        }
+        if frame.is_none() || this.body.is_end_stream() {
+            this.activity.request_ended();
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

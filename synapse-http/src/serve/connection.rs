@@ -3,7 +3,11 @@
 use std::{convert::Infallible, future::poll_fn, net::SocketAddr, sync::Arc};
 
 use http::{Method, Request, Response, Version};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::watch};
 use tower::Service;
@@ -38,9 +42,8 @@ pub(super) async fn connection(
     let activity = Arc::new(Activity::new(&limits));
     let socket = TokioIo::new(Socket::new(stream, activity.clone()));
     let (for_calls, pace) = (activity.clone(), limits.body);
-    let service = service_fn(move |request| {
-        Box::pin(answer(request, peer, router.clone(), for_calls.clone(), pace))
-    });
+    let service =
+        service_fn(move |request| Box::pin(answer(request, peer, router.clone(), for_calls.clone(), pace)));
 
     let mut http = http1(&limits).serve_connection(socket, service);
     let mut watchdog = Watchdog::new(activity.clone());
@@ -79,8 +82,9 @@ async fn answer(
     activity: Arc<Activity>,
     pace: std::time::Duration,
 ) -> Result<Response<Watched>, Infallible> {
-    activity.request_began(request.version() == Version::HTTP_10 && request.method() != Method::HEAD);
-    let mut request = request.map(|body| axum::body::Body::new(Paced::new(body, pace)));
+    let until_close = request.version() == Version::HTTP_10 && request.method() != Method::HEAD;
+    activity.request_began(!request.body().is_end_stream(), until_close);
+    let mut request = request.map(|body| axum::body::Body::new(Paced::new(body, activity.clone(), pace)));
     request.extensions_mut().insert(PeerAddr(peer));
     let response = router.call(request).await?;
     Ok(response.map(|body| Watched::new(body, activity)))

@@ -31,6 +31,14 @@ impl HeadScan {
         }
     }
 
+    /// No scan at all.
+    pub(super) fn off() -> Self {
+        Self {
+            over: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes the next bytes of a head; `false` where it must be refused.
     pub(super) fn accepts(&mut self, bytes: &[u8]) -> bool {
         for byte in bytes {
@@ -96,12 +104,21 @@ mod tests {
         check("GET / HTTP/1.1\r\nhost: x\r\n\r\n", true);
         check("\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n", true);
         check("POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\na\nb", true);
-        check("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", true);
+        check(
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            true,
+        );
         check("GET / HTTP/1.1\nhost: x\n\n", false);
         check("GET / HTTP/1.1\r\nhost: x\n\r\n", false);
         check("GET / HTTP/1.1\r\nhost: x\ry: z\r\n\r\n", false);
         check("GET / HTTP/1.1\r\nx: 1\r\n folded\r\n\r\n", false);
-        check("POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", false);
-        check("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n", false);
+        check(
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+            false,
+        );
+        check(
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n",
+            false,
+        );
     }
 }

@@ -71,6 +71,9 @@ impl Server {
     ///
     /// # Errors
     /// Where the socket does not listen.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn from_listener(listener: std::net::TcpListener) -> Result<Self, Error> {
         let taken = listener
             .set_nonblocking(true)
@@ -274,7 +277,10 @@ impl Run {
             }
         }
         if !self.connections.is_empty() {
-            tracing::warn!(connections = self.connections.len(), "the drain ended before they did");
+            tracing::warn!(
+                connections = self.connections.len(),
+                "the drain ended before they did"
+            );
             self.connections.shutdown().await;
         }
     }

@@ -111,7 +111,10 @@ impl Framer {
 
     /// Takes one read. [`next`](Self::next) must have returned `None` before.
     pub fn push(&mut self, read: Bytes) {
-        debug_assert!(self.read.is_empty(), "events of the read before are still to be taken");
+        debug_assert!(
+            self.read.is_empty(),
+            "events of the read before are still to be taken"
+        );
         self.read = read;
         self.seen = 0;
     }

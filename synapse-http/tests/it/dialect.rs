@@ -4,14 +4,19 @@ use http::HeaderValue;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use synapse_core::{
-    Bytes, Content, Dialect, Edits, Error, ErrorKind, Event, FinishReason, Framing, Input, Message, Part, Prompt,
-    Request, Retry, Task, Wire,
+    Bytes, Content, Dialect, Edits, Error, ErrorKind, Event, FinishReason, Framing, Input, Message, Part,
+    Prompt, Request, Retry, Task, Wire,
 };
 use synapse_http::{OpenAi, dialect::openai};
 
 fn wire(task: &Task, body: impl Into<Bytes>) -> Wire {
     let path = OpenAi::path(task).unwrap();
-    Wire::new(OpenAi::DIALECT, path, HeaderValue::from_static("application/json"), body)
+    Wire::new(
+        OpenAi::DIALECT,
+        path,
+        HeaderValue::from_static("application/json"),
+        body,
+    )
 }
 
 fn refused(task: &Task, body: impl Into<Bytes>) -> Error {
@@ -33,33 +38,78 @@ fn bad_bodies_are_refused_with_a_code_and_the_field() {
     let check = |body: &str, code: &str, param: Option<&str>| {
         let error = refused(&Task::CHAT, body.to_owned());
         assert_eq!((error.code(), error.param()), (code, param), "{body}: {error}");
-        assert_eq!((error.kind(), error.retry()), (ErrorKind::Invalid, Retry::Never), "{body}");
+        assert_eq!(
+            (error.kind(), error.retry()),
+            (ErrorKind::Invalid, Retry::Never),
+            "{body}"
+        );
         assert!(error.to_string().len() < 700, "{error}");
     };
-    for body in ["", "{", "hello", "\u{feff}{}", "{} {}", r#"{"model":NaN}"#, r#"{"a":1,}"#, "{\"a\":\"\u{1}\"}"] {
+    for body in [
+        "",
+        "{",
+        "hello",
+        "\u{feff}{}",
+        "{} {}",
+        r#"{"model":NaN}"#,
+        r#"{"a":1,}"#,
+        "{\"a\":\"\u{1}\"}",
+    ] {
         check(body, "invalid_json", None);
     }
     for body in ["[]", "3", r#""text""#, "null", "true", "-1"] {
         check(body, "invalid_type", None);
     }
     check(&"[".repeat(100_000), "too_deep", None);
-    check(&chat(&format!(r#","metadata":{}1{}"#, "[".repeat(128), "]".repeat(128))), "too_deep", None);
+    check(
+        &chat(&format!(r#","metadata":{}1{}"#, "[".repeat(128), "]".repeat(128))),
+        "too_deep",
+        None,
+    );
     check(r#"{"model":"m"}"#, "missing_field", Some("messages"));
-    check(r#"{"model":"m","messages":null}"#, "missing_field", Some("messages"));
-    check(r#"{"model":7,"messages":[{"role":"user"}]}"#, "invalid_type", Some("model"));
+    check(
+        r#"{"model":"m","messages":null}"#,
+        "missing_field",
+        Some("messages"),
+    );
+    check(
+        r#"{"model":7,"messages":[{"role":"user"}]}"#,
+        "invalid_type",
+        Some("model"),
+    );
     check(r#"{"messages":[]}"#, "empty_messages", Some("messages"));
     check(r#"{"messages":"hi"}"#, "invalid_type", Some("messages"));
     check(r#"{"messages":["hi"]}"#, "invalid_type", Some("messages[0]"));
-    check(r#"{"messages":[{"content":"hi"}]}"#, "missing_field", Some("messages[0].role"));
-    check(r#"{"messages":[{"role":""}]}"#, "out_of_range", Some("messages[0].role"));
-    check(r#"{"messages":[{"role":"a"},{"role":4}]}"#, "invalid_type", Some("messages[1].role"));
-    check(r#"{"messages":[{"role":"a","content":4}]}"#, "invalid_type", Some("messages[0].content"));
+    check(
+        r#"{"messages":[{"content":"hi"}]}"#,
+        "missing_field",
+        Some("messages[0].role"),
+    );
+    check(
+        r#"{"messages":[{"role":""}]}"#,
+        "out_of_range",
+        Some("messages[0].role"),
+    );
+    check(
+        r#"{"messages":[{"role":"a"},{"role":4}]}"#,
+        "invalid_type",
+        Some("messages[1].role"),
+    );
+    check(
+        r#"{"messages":[{"role":"a","content":4}]}"#,
+        "invalid_type",
+        Some("messages[0].content"),
+    );
     check(
         r#"{"messages":[{"role":"a","content":[{"type":"text","text":4}]}]}"#,
         "invalid_type",
         Some("messages[0].content[0].text"),
     );
-    check(r#"{"messages":[{"role":"a","content":[4]}]}"#, "invalid_type", Some("messages[0].content[0]"));
+    check(
+        r#"{"messages":[{"role":"a","content":[4]}]}"#,
+        "invalid_type",
+        Some("messages[0].content[0]"),
+    );
     check(
         r#"{"messages":[{"role":"a","content":[{}]}]}"#,
         "missing_field",
@@ -72,8 +122,16 @@ fn bad_bodies_are_refused_with_a_code_and_the_field() {
         (r#","max_tokens":1e30"#, "out_of_range", "max_tokens"),
         (r#","max_tokens":4294967296"#, "out_of_range", "max_tokens"),
         (r#","max_tokens":"12""#, "invalid_type", "max_tokens"),
-        (r#","max_completion_tokens":99999999999999999999"#, "out_of_range", "max_completion_tokens"),
-        (r#","max_tokens":1,"max_completion_tokens":2"#, "conflicting_fields", "max_completion_tokens"),
+        (
+            r#","max_completion_tokens":99999999999999999999"#,
+            "out_of_range",
+            "max_completion_tokens",
+        ),
+        (
+            r#","max_tokens":1,"max_completion_tokens":2"#,
+            "conflicting_fields",
+            "max_completion_tokens",
+        ),
         (r#","temperature":2.1"#, "out_of_range", "temperature"),
         (r#","temperature":-0.1"#, "out_of_range", "temperature"),
         (r#","temperature":1e999"#, "out_of_range", "temperature"),
@@ -89,16 +147,30 @@ fn bad_bodies_are_refused_with_a_code_and_the_field() {
         (r#","stop":[1]"#, "invalid_type", "stop"),
         (r#","stream":"true""#, "invalid_type", "stream"),
         (r#","stream_options":{}"#, "conflicting_fields", "stream_options"),
-        (r#","stream":true,"stream_options":{"include_usage":1}"#, "invalid_type", "stream_options.include_usage"),
+        (
+            r#","stream":true,"stream_options":{"include_usage":1}"#,
+            "invalid_type",
+            "stream_options.include_usage",
+        ),
         (r#","logprobs":5"#, "invalid_type", "logprobs"),
         (r#","top_logprobs":5"#, "conflicting_fields", "top_logprobs"),
-        (r#","logprobs":true,"top_logprobs":21"#, "out_of_range", "top_logprobs"),
+        (
+            r#","logprobs":true,"top_logprobs":21"#,
+            "out_of_range",
+            "top_logprobs",
+        ),
     ] {
         check(&chat(fields), code, Some(param).filter(|param| !param.is_empty()));
     }
-    let long = refused(&Task::CHAT, chat(&format!(r#","temperature":"{}""#, "é".repeat(5000))));
+    let long = refused(
+        &Task::CHAT,
+        chat(&format!(r#","temperature":"{}""#, "é".repeat(5000))),
+    );
     assert!(long.message().chars().count() < 250, "{long}");
-    assert_eq!(refused(&Task::CHAT, &b"{\"model\":\"\xff\"}"[..]).code(), "invalid_json");
+    assert_eq!(
+        refused(&Task::CHAT, &b"{\"model\":\"\xff\"}"[..]).code(),
+        "invalid_json"
+    );
 }
 
 #[test]
@@ -107,7 +179,11 @@ fn a_known_key_twice_or_in_another_case_is_refused_where_the_dialect_defines_it(
         let error = refused(&Task::CHAT, body);
         assert_eq!((error.code(), error.param()), (code, Some(param)), "{error}");
     };
-    check(chat(r#","max_tokens":1,"max_tokens":1"#), "duplicate_field", "max_tokens");
+    check(
+        chat(r#","max_tokens":1,"max_tokens":1"#),
+        "duplicate_field",
+        "max_tokens",
+    );
     check(chat(r#","mod\u0065l":"other""#), "duplicate_field", "model");
     check(chat(r#","MAX_TOKENS":1"#), "miscased_field", "max_tokens");
     check(chat(r#","Model":"other""#), "miscased_field", "model");
@@ -150,8 +226,11 @@ fn schemas_metadata_arguments_and_unknown_fields_are_nobodys_business() {
 
 #[test]
 fn null_is_absent_and_ranges_point_at_values() {
-    let body = chat(r#", "max_tokens" : null,"stop":null,"stream_options":null,"temperature": 0.5 ,"top_p":1"#);
-    let view = OpenAi.view(&Task::CHAT, &wire(&Task::CHAT, body.clone())).unwrap();
+    let body =
+        chat(r#", "max_tokens" : null,"stop":null,"stream_options":null,"temperature": 0.5 ,"top_p":1"#);
+    let view = OpenAi
+        .view(&Task::CHAT, &wire(&Task::CHAT, body.clone()))
+        .unwrap();
     assert_eq!(view.params().max_tokens, None);
     assert_eq!(view.params().temperature, Some(0.5));
     assert_eq!(&body[view.field("temperature").unwrap()], "0.5");
@@ -163,7 +242,10 @@ fn null_is_absent_and_ranges_point_at_values() {
 #[test]
 fn texts_and_tokens_are_read_and_checked() {
     let check = |input: &str, expect: Prompt| {
-        let wire = wire(&Task::EMBEDDINGS, format!(r#"{{"model":"m","input":{input},"dimensions":3}}"#));
+        let wire = wire(
+            &Task::EMBEDDINGS,
+            format!(r#"{{"model":"m","input":{input},"dimensions":3}}"#),
+        );
         let view = OpenAi.view(&Task::EMBEDDINGS, &wire).unwrap();
         let request = OpenAi.request(&Task::EMBEDDINGS, &wire, &view).unwrap();
         assert_eq!(request.prompt, expect);
@@ -190,7 +272,10 @@ fn texts_and_tokens_are_read_and_checked() {
         refused(&Task::EMBEDDINGS, r#"{"input":"a","encoding_format":"hex"}"#).param(),
         Some("encoding_format")
     );
-    assert_eq!(refused(&Task::TEXT_COMPLETION, r#"{"prompt":"a","logprobs":true}"#).param(), Some("logprobs"));
+    assert_eq!(
+        refused(&Task::TEXT_COMPLETION, r#"{"prompt":"a","logprobs":true}"#).param(),
+        Some("logprobs")
+    );
 }
 
 #[test]
@@ -198,7 +283,9 @@ fn a_text_part_stays_text_whatever_else_it_carries() {
     let body = r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a","cache_control":{}},{"type":"image_url","image_url":{"url":"x"}}]}]}"#;
     let input = Input::from_wire(Task::CHAT, wire(&Task::CHAT, body));
     let request = input.request().unwrap();
-    let Content::Parts(parts) = &request.messages()[0].content else { panic!("no parts") };
+    let Content::Parts(parts) = &request.messages()[0].content else {
+        panic!("no parts")
+    };
     assert_eq!(parts[0], Part::Text("a".into()));
     assert!(matches!(&parts[1], Part::Other(part) if part["type"] == "image_url"));
 }
@@ -214,7 +301,12 @@ fn edits_replace_what_is_there_and_insert_what_is_not() {
     let model = |input: &mut Input| input.set_model("a \"b\"");
     let top = |input: &mut Input| input.request_logprobs(3);
     let messages = r#""messages":[{"role":"user"}]"#;
-    check(Task::CHAT, &format!(r#"{{{messages}}}"#), cap, &format!(r#"{{"max_tokens":7,{messages}}}"#));
+    check(
+        Task::CHAT,
+        &format!(r#"{{{messages}}}"#),
+        cap,
+        &format!(r#"{{"max_tokens":7,{messages}}}"#),
+    );
     check(
         Task::CHAT,
         &format!(r#" {{ "max_tokens" : null , {messages}}} "#),
@@ -245,10 +337,18 @@ fn edits_replace_what_is_there_and_insert_what_is_not() {
         top,
         &format!(r#"{{"top_logprobs":3,{messages},"logprobs":true}}"#),
     );
-    check(Task::TEXT_COMPLETION, r#"{"prompt":"a"}"#, top, r#"{"logprobs":3,"prompt":"a"}"#);
+    check(
+        Task::TEXT_COMPLETION,
+        r#"{"prompt":"a"}"#,
+        top,
+        r#"{"logprobs":3,"prompt":"a"}"#,
+    );
     let mut input = Input::from_wire(Task::EMBEDDINGS, wire(&Task::EMBEDDINGS, r#"{"input":"a"}"#));
     input.set_max_tokens(7).unwrap();
-    assert_eq!(input.wire_for(OpenAi::DIALECT).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        input.wire_for(OpenAi::DIALECT).unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
 }
 
 #[test]
@@ -256,9 +356,18 @@ fn a_field_that_is_given_twice_is_not_written() {
     let mut request = Request::new("m", Prompt::Messages(vec![Message::user("hi")]));
     request.other.insert("temperature".into(), 1.into());
     let error = OpenAi.render(&Task::CHAT, &request).unwrap_err();
-    assert_eq!((error.code(), error.param()), ("duplicate_field", Some("temperature")));
-    assert_eq!(OpenAi.render(&Task::EMBEDDINGS, &request).unwrap_err().code(), "prompt_unsupported");
-    assert_eq!(OpenAi.render(&Task::RERANK, &request).unwrap_err().code(), "task_unsupported");
+    assert_eq!(
+        (error.code(), error.param()),
+        ("duplicate_field", Some("temperature"))
+    );
+    assert_eq!(
+        OpenAi.render(&Task::EMBEDDINGS, &request).unwrap_err().code(),
+        "prompt_unsupported"
+    );
+    assert_eq!(
+        OpenAi.render(&Task::RERANK, &request).unwrap_err().code(),
+        "task_unsupported"
+    );
 }
 
 #[test]
@@ -293,14 +402,23 @@ fn events_are_what_they_say() {
     sse("data: {\"a\":{\"error\":1}}\n\n", "data");
     sse("data: {\n\n", "Broken invalid_event");
     sse("data: [1]\n\n", "Broken invalid_event");
-    sse("data: {\"error\":{\"message\":\"no\"}}\n\n", "Broken upstream_failed");
+    sse(
+        "data: {\"error\":{\"message\":\"no\"}}\n\n",
+        "Broken upstream_failed",
+    );
     sse("data: {\"err\\u006fr\":\"no\"}\n\n", "Broken upstream_failed");
     sse("event: error\ndata: it burns\n\n", "Broken upstream_failed");
-    sse("event: synapse.commitment\ndata: ab\ndata: cd\n\n", "control commitment ab\ncd");
+    sse(
+        "event: synapse.commitment\ndata: ab\ndata: cd\n\n",
+        "control commitment ab\ncd",
+    );
     assert_eq!(name(b"data: \"\xff\"\n\n", Framing::Sse), "Broken invalid_event");
     assert_eq!(name(b"{\"choices\":[]}", Framing::Whole), "last");
     assert_eq!(name(b"{\"choices\":[", Framing::Whole), "Broken invalid_reply");
-    assert_eq!(name(b"{\"error\":{\"code\":\"x\"}}", Framing::Whole), "Broken upstream_failed");
+    assert_eq!(
+        name(b"{\"error\":{\"code\":\"x\"}}", Framing::Whole),
+        "Broken upstream_failed"
+    );
     assert_eq!(name(b"{}\n", Framing::Lines), "data");
     let control = openai::control_event("progress", b"a\nb");
     assert_eq!(name(&control, Framing::Sse), "control progress a\nb");
@@ -313,37 +431,82 @@ fn an_error_of_ours_survives_a_hop() {
             panic!("{sent} was not read as an error")
         };
         assert_eq!((back.kind(), back.retry()), (kind, retry), "{sent:?}");
-        assert_eq!((back.code(), back.message(), back.hint()), (sent.code(), sent.message(), sent.hint()));
+        assert_eq!(
+            (back.code(), back.message(), back.hint()),
+            (sent.code(), sent.message(), sent.hint())
+        );
         assert_eq!(back.param(), sent.param());
     };
     check(Error::model_not_found("x"), ErrorKind::NotFound, Retry::Never);
-    check(Error::invalid("a", "b").with_param("c"), ErrorKind::Invalid, Retry::Never);
-    check(Error::internal("a", "b").with_retry(Retry::Never), ErrorKind::Internal, Retry::Never);
-    check(Error::new(ErrorKind::RateLimited, "a", "b"), ErrorKind::Overloaded, Retry::Elsewhere);
-    check(Error::new(ErrorKind::Unauthenticated, "a", "b"), ErrorKind::Unavailable, Retry::Elsewhere);
+    check(
+        Error::invalid("a", "b").with_param("c"),
+        ErrorKind::Invalid,
+        Retry::Never,
+    );
+    check(
+        Error::internal("a", "b").with_retry(Retry::Never),
+        ErrorKind::Internal,
+        Retry::Never,
+    );
+    check(
+        Error::new(ErrorKind::RateLimited, "a", "b"),
+        ErrorKind::Overloaded,
+        Retry::Elsewhere,
+    );
+    check(
+        Error::new(ErrorKind::Unauthenticated, "a", "b"),
+        ErrorKind::Unavailable,
+        Retry::Elsewhere,
+    );
     let busy = Error::new(ErrorKind::Overloaded, "queue_full", "full")
         .with_retry(Retry::After(std::time::Duration::from_millis(1500)));
     check(busy.clone(), ErrorKind::Overloaded, Retry::Elsewhere);
-    let Event::Failed(back) = OpenAi.event(&openai::error_event(&busy), Framing::Sse) else { panic!() };
+    let Event::Failed(back) = OpenAi.event(&openai::error_event(&busy), Framing::Sse) else {
+        panic!()
+    };
     assert_eq!(synapse_http::status::retry_after(&back).unwrap(), "2");
 }
 
 #[test]
 fn replies_of_every_shape_are_read() {
-    let deltas = |json: Value| OpenAi.deltas(json.to_string().as_bytes(), Framing::Whole).unwrap();
-    let event = |json: Value| OpenAi.deltas(format!("data: {json}\n\n").as_bytes(), Framing::Sse).unwrap();
+    let deltas = |json: Value| {
+        OpenAi
+            .deltas(json.to_string().as_bytes(), Framing::Whole)
+            .unwrap()
+    };
+    let event = |json: Value| {
+        OpenAi
+            .deltas(format!("data: {json}\n\n").as_bytes(), Framing::Sse)
+            .unwrap()
+    };
 
-    let role = &event(json!({"choices":[{"index":1,"delta":{"role":"assistant","content":""},"finish_reason":null}]}))[0];
-    assert_eq!((role.index, role.role.as_deref(), role.has_content()), (1, Some("assistant"), false));
+    let role = &event(
+        json!({"choices":[{"index":1,"delta":{"role":"assistant","content":""},"finish_reason":null}]}),
+    )[0];
+    assert_eq!(
+        (role.index, role.role.as_deref(), role.has_content()),
+        (1, Some("assistant"), false)
+    );
     let logprobs = json!({"content":[{"token":"é","logprob":-0.5,"bytes":[195,169],"id":7,
         "top_logprobs":[{"token":"�","logprob":-1.0,"bytes":[195]}]}]});
-    let said = &event(json!({"choices":[{"index":0,"delta":{"content":"é"},"logprobs":logprobs}],"usage":null}))[0];
-    assert_eq!((said.text.as_str(), said.tokens[0].id, said.usage), ("é", Some(7), None));
-    assert_eq!(said.tokens[0].logprobs.as_ref().unwrap().top[0].bytes, &b"\xc3"[..]);
+    let said =
+        &event(json!({"choices":[{"index":0,"delta":{"content":"é"},"logprobs":logprobs}],"usage":null}))[0];
+    assert_eq!(
+        (said.text.as_str(), said.tokens[0].id, said.usage),
+        ("é", Some(7), None)
+    );
+    assert_eq!(
+        said.tokens[0].logprobs.as_ref().unwrap().top[0].bytes,
+        &b"\xc3"[..]
+    );
     let calls = json!([{"index":2,"id":"c","type":"function","function":{"name":"f","arguments":"{"}}]);
     let call = &event(json!({"choices":[{"delta":{"tool_calls":calls}}]}))[0].tool_calls[0];
-    assert_eq!((call.index, call.name.as_deref(), call.arguments.as_str()), (2, Some("f"), "{"));
-    let counted = event(json!({"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}));
+    assert_eq!(
+        (call.index, call.name.as_deref(), call.arguments.as_str()),
+        (2, Some("f"), "{")
+    );
+    let counted =
+        event(json!({"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}));
     assert_eq!(counted[0].usage.unwrap().total(), 7);
 
     let whole = deltas(json!({"choices":[
@@ -356,7 +519,8 @@ fn replies_of_every_shape_are_read() {
 
     let parallel = json!({"tokens":[" a","bytes:\\xe2\\x82"],"token_logprobs":[null,-1.5],
         "top_logprobs":[null,{"x":-2.0,"y":-1.0}],"text_offset":[0,2],"token_ids":[4,5]});
-    let text = &deltas(json!({"choices":[{"text":" a","index":0,"logprobs":parallel,"finish_reason":"length"}]}))[0];
+    let text =
+        &deltas(json!({"choices":[{"text":" a","index":0,"logprobs":parallel,"finish_reason":"length"}]}))[0];
     assert_eq!(text.tokens[1].bytes, &b"\xe2\x82"[..]);
     assert!(text.tokens[0].logprobs.is_none());
     assert_eq!(text.tokens[1].logprobs.as_ref().unwrap().top[0].bytes, "y");
@@ -366,8 +530,19 @@ fn replies_of_every_shape_are_read() {
     assert_eq!(vectors[0].embedding, vectors[1].embedding);
     assert_eq!(vectors[1].usage.unwrap().output_tokens, 0);
     assert!(deltas(json!({"data":[{"id":"a-model"}]})).is_empty());
-    assert!(OpenAi.deltas(b"data: [DONE]\n\n", Framing::Sse).unwrap().is_empty());
-    assert_eq!(OpenAi.deltas(b"{\"choices\":3}", Framing::Whole).unwrap_err().kind(), ErrorKind::Broken);
+    assert!(
+        OpenAi
+            .deltas(b"data: [DONE]\n\n", Framing::Sse)
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        OpenAi
+            .deltas(b"{\"choices\":3}", Framing::Whole)
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Broken
+    );
 }
 
 fn json_value() -> impl Strategy<Value = Value> {
@@ -380,13 +555,15 @@ fn json_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 12, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map("\\PC{0,6}", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map("\\PC{0,6}", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }
 
 fn fields() -> impl Strategy<Value = serde_json::Map<String, Value>> {
-    prop::collection::btree_map("x_[a-z\"é]{1,6}", json_value(), 0..4).prop_map(|map| map.into_iter().collect())
+    prop::collection::btree_map("x_[a-z\"é]{1,6}", json_value(), 0..4)
+        .prop_map(|map| map.into_iter().collect())
 }
 
 prop_compose! {

@@ -1,4 +1,16 @@
 //! This crate through its public door.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
+mod client;
 mod dialect;
+mod drain;
+mod hop;
+mod modules;
+mod replies;
+mod router;
+mod serve;
+mod server;
 mod sse;
+mod upstream;
+mod writer;

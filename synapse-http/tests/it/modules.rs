@@ -17,7 +17,7 @@ use synapse_core::{
 use tokio::sync::Semaphore;
 
 /// Answers every request with these wire events under this content type; an `Err` breaks the body there.
-pub fn replays(content_type: Option<&'static str>, chunks: Vec<Result<Chunk, Error>>) -> Scripted {
+pub(crate) fn replays(content_type: Option<&'static str>, chunks: Vec<Result<Chunk, Error>>) -> Scripted {
     let chunks: VecDeque<_> = chunks.into();
     Scripted::new(move |_| {
         let head = match content_type {
@@ -31,7 +31,7 @@ pub fn replays(content_type: Option<&'static str>, chunks: Vec<Result<Chunk, Err
 
 /// Sends an event whenever it is let, and counts how its bodies end and what is called of it.
 #[derive(Debug, Clone, Default)]
-pub struct Stepwise(Arc<Steps>);
+pub(crate) struct Stepwise(Arc<Steps>);
 
 #[derive(Debug)]
 struct Steps {
@@ -60,33 +60,33 @@ impl Default for Steps {
 
 impl Stepwise {
     /// Lets it send so many events; the one after the last of `events` is `[DONE]`.
-    pub fn step(&self, events: usize) {
+    pub(crate) fn step(&self, events: usize) {
         self.0.let_on.add_permits(events);
     }
 
     /// Its events from now on.
-    pub fn sends(&self, event: Vec<u8>) {
+    pub(crate) fn sends(&self, event: Vec<u8>) {
         *self.0.event.lock().unwrap() = event;
     }
 
-    pub fn holds_initialize(self) -> Self {
+    pub(crate) fn holds_initialize(self) -> Self {
         self.0.holds_initialize.store(true, Ordering::Relaxed);
         self
     }
 
-    pub fn finish_initialize(&self) {
+    pub(crate) fn finish_initialize(&self) {
         self.0.initialised.add_permits(1);
     }
 
-    pub fn started(&self) -> usize {
+    pub(crate) fn started(&self) -> usize {
         self.0.started.load(Ordering::Relaxed)
     }
 
-    pub fn endings(&self) -> Vec<&'static str> {
+    pub(crate) fn endings(&self) -> Vec<&'static str> {
         self.0.endings.lock().unwrap().clone()
     }
 
-    pub fn calls(&self) -> Vec<&'static str> {
+    pub(crate) fn calls(&self) -> Vec<&'static str> {
         self.0.calls.lock().unwrap().clone()
     }
 
@@ -135,7 +135,11 @@ impl InferenceModule for Stepwise {
             async move {
                 this.0.let_on.acquire().await.unwrap().forget();
                 let event = this.0.event.lock().unwrap().clone();
-                Ok(if n == events { Chunk::last("data: [DONE]\n\n") } else { Chunk::event(event) })
+                Ok(if n == events {
+                    Chunk::last("data: [DONE]\n\n")
+                } else {
+                    Chunk::event(event)
+                })
             }
         });
         let mut body = Body::new(chunks);
@@ -156,7 +160,7 @@ impl InferenceModule for Stepwise {
 
 /// Panics wherever it is told to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Panics {
+pub(crate) enum Panics {
     Run,
     Body,
     Capabilities,
@@ -197,7 +201,7 @@ impl InferenceModule for Panics {
 
 /// Has counted this.
 #[derive(Debug)]
-pub struct Counts(pub MetricsData);
+pub(crate) struct Counts(pub(crate) MetricsData);
 
 #[async_trait]
 impl InferenceModule for Counts {

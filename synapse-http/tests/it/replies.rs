@@ -1,6 +1,14 @@
 //! What goes out.
 
-use std::{future::pending, time::Duration};
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream};
 use http::HeaderValue;
@@ -29,7 +37,10 @@ async fn wire_events_pass_byte_for_byte() {
             format!("data: [DONE]{end}{end}"),
         ];
         let (last, first) = events.split_last().unwrap();
-        let mut chunks: Vec<_> = first.iter().map(|event| Ok(Chunk::event(event.clone()))).collect();
+        let mut chunks: Vec<_> = first
+            .iter()
+            .map(|event| Ok(Chunk::event(event.clone())))
+            .collect();
         chunks.push(Ok(Chunk::last(last.clone())));
         let given = Some("text/event-stream; charset=utf-8");
         let server = start(router(replays(given, chunks))).await;
@@ -68,7 +79,11 @@ async fn what_a_module_in_rust_says_is_rendered_either_way() {
     let said: String = text
         .split("\n\n")
         .filter_map(|event| serde_json::from_str::<serde_json::Value>(event.strip_prefix("data: ")?).ok())
-        .filter_map(|event| event["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
+        .filter_map(|event| {
+            event["choices"][0]["delta"]["content"]
+                .as_str()
+                .map(str::to_owned)
+        })
         .collect();
     assert_eq!(said, "one two three");
     assert!(text.ends_with("data: [DONE]\n\n") && stream.is_whole());
@@ -120,12 +135,22 @@ async fn a_failure_in_the_middle_is_an_event_and_never_a_complete_reply() {
         assert!(!reply.is_whole(), "the chunks do not end");
         let text = reply.text();
         assert!(!text.contains("[DONE]"));
-        let last = text.trim_end().rsplit("\n\n").next().unwrap().strip_prefix("data: ").unwrap();
+        let last = text
+            .trim_end()
+            .rsplit("\n\n")
+            .next()
+            .unwrap()
+            .strip_prefix("data: ")
+            .unwrap();
         let event: serde_json::Value = serde_json::from_str(last).unwrap();
         assert_eq!(event["error"]["code"], "truncated_reply", "{text}");
 
         let reply = server.post(CHAT, &chat(false)).await;
-        assert_eq!((reply.status, reply.code().as_str()), (502, "truncated_reply"), "not streamed, it has a status");
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (502, "truncated_reply"),
+            "not streamed, it has a status"
+        );
     }
     let server = start(router(Panics::Body)).await;
     let reply = server.post(CHAT, &chat(true)).await;
@@ -134,7 +159,11 @@ async fn a_failure_in_the_middle_is_an_event_and_never_a_complete_reply() {
 
 #[tokio::test]
 async fn a_stream_is_folded_and_a_whole_reply_unfolded_where_the_client_asked_for_the_other() {
-    let read = |text: &'static str, framing| Chunk::read(text.into(), OpenAi::DIALECT, framing).unwrap().unwrap();
+    let read = |text: &'static str, framing| {
+        Chunk::read(text.into(), OpenAi::DIALECT, framing)
+            .unwrap()
+            .unwrap()
+    };
     let events = [
         "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"Red\"},\"finish_reason\":null}]}\n\n",
         "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" hot\"},\"finish_reason\":\"length\"}]}\n\n",
@@ -151,7 +180,10 @@ async fn a_stream_is_folded_and_a_whole_reply_unfolded_where_the_client_asked_fo
     let reply = server.post(CHAT, &chat(true)).await;
     let text = reply.text();
     assert_eq!(reply.header("content-type"), Some("text/event-stream"));
-    assert!(text.contains("\"content\":\"Blue\"") && text.ends_with("data: [DONE]\n\n") && reply.is_whole(), "{text}");
+    assert!(
+        text.contains("\"content\":\"Blue\"") && text.ends_with("data: [DONE]\n\n") && reply.is_whole(),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -166,14 +198,30 @@ async fn controls_stay_inside_unless_they_are_wanted() {
     assert_eq!(server.post(CHAT, &chat(true)).await.text(), plain);
     let server = start(Api::builder(replays(SSE, chunks)).controls(true)).await;
     let text = server.post(CHAT, &chat(true)).await.text();
-    assert_eq!(text, format!("event: synapse.commitment\ndata: {{\"root\":\"ab\"}}\n\n{plain}"));
+    assert_eq!(
+        text,
+        format!("event: synapse.commitment\ndata: {{\"root\":\"ab\"}}\n\n{plain}")
+    );
 
-    let whole = vec![Ok(Chunk::control("commitment", "ab")), Ok(Chunk::control("bad", "a\r\nb: c")), Ok(Chunk::last("{}"))];
+    let whole = vec![
+        Ok(Chunk::control("commitment", "ab")),
+        Ok(Chunk::control("bad", "a\r\nb: c")),
+        Ok(Chunk::last("{}")),
+    ];
     let server = start(router(replays(JSON, whole.clone()))).await;
-    assert_eq!(server.post(CHAT, &chat(false)).await.header("x-synapse-commitment"), None);
+    assert_eq!(
+        server
+            .post(CHAT, &chat(false))
+            .await
+            .header("x-synapse-commitment"),
+        None
+    );
     let server = start(Api::builder(replays(JSON, whole)).controls(true)).await;
     let reply = server.post(CHAT, &chat(false)).await;
-    assert_eq!((reply.header("x-synapse-commitment"), reply.header("b")), (Some("ab"), None));
+    assert_eq!(
+        (reply.header("x-synapse-commitment"), reply.header("b")),
+        (Some("ab"), None)
+    );
     assert_eq!(reply.text(), "{}");
 }
 
@@ -187,7 +235,10 @@ async fn silence_is_filled_with_comments() {
     let server = start(Api::builder(module).keep_alive(Duration::from_millis(30))).await;
     let body = chat(true);
     let mut stream = server.connect().await;
-    stream.write_all((post_head(CHAT, "", body.len()) + &body).as_bytes()).await.unwrap();
+    stream
+        .write_all((post_head(CHAT, "", body.len()) + &body).as_bytes())
+        .await
+        .unwrap();
     let mut seen = Vec::new();
     while String::from_utf8_lossy(&seen).matches(": keep-alive\n\n").count() < 3 {
         assert!(stream.read_buf(&mut seen).await.unwrap() > 0);
@@ -197,12 +248,41 @@ async fn silence_is_filled_with_comments() {
 }
 
 #[tokio::test]
+async fn the_source_comes_to_its_own_end_after_the_last_event() {
+    let ended = Arc::new(AtomicBool::new(false));
+    let ends = ended.clone();
+    let module = Scripted::new(move |_| {
+        let ends = ends.clone();
+        let trailer = stream::poll_fn(move |_| {
+            ends.store(true, Ordering::Relaxed);
+            Poll::Ready(None)
+        });
+        let last = stream::iter([Ok(Chunk::last("data: [DONE]\n\n"))]);
+        async { Ok(Output::new(Body::new(last.chain(trailer)))) }
+    });
+    let server = start(router(module)).await;
+    assert!(server.post(CHAT, &chat(true)).await.is_whole());
+    assert!(
+        ended.load(Ordering::Relaxed),
+        "so that its connection can be used again"
+    );
+}
+
+#[tokio::test]
 async fn a_reply_says_who_made_it() {
     let says = |miner: Option<&'static str>| {
         Scripted::new(move |_| async move {
-            let head = miner.map_or_else(Head::default, |miner| Head::default().with_served_by(miner.into()));
-            let usage = Usage { input_tokens: 1, output_tokens: 1 };
-            let deltas = [Delta::text("x"), Delta::finish(FinishReason::Stop).with_usage(usage)];
+            let head = miner.map_or_else(Head::default, |miner| {
+                Head::default().with_served_by(miner.into())
+            });
+            let usage = Usage {
+                input_tokens: 1,
+                output_tokens: 1,
+            };
+            let deltas = [
+                Delta::text("x"),
+                Delta::finish(FinishReason::Stop).with_usage(usage),
+            ];
             Ok(Output::new(Body::from_deltas(deltas)).with_head(head))
         })
     };
@@ -220,7 +300,10 @@ async fn a_reply_says_who_made_it() {
         let server = start(api).await;
         for stream in [false, true] {
             let reply = server.post(CHAT, &chat(stream)).await;
-            assert_eq!((reply.header("x-synapse-miner"), reply.header("set-cookie")), (shown, None));
+            assert_eq!(
+                (reply.header("x-synapse-miner"), reply.header("set-cookie")),
+                (shown, None)
+            );
         }
     }
 }
@@ -228,12 +311,18 @@ async fn a_reply_says_who_made_it() {
 #[tokio::test]
 async fn bytes_of_no_known_format_pass_under_their_type() {
     let module = Scripted::new(|_| async {
-        let audio = Body::unframed(stream::iter([Ok(Chunk::event(&b"\0\x01"[..])), Ok(Chunk::event(&b"\xff"[..]))]));
+        let audio = Body::unframed(stream::iter([
+            Ok(Chunk::event(&b"\0\x01"[..])),
+            Ok(Chunk::event(&b"\xff"[..])),
+        ]));
         let head = Head::default().with_content_type(HeaderValue::from_static("audio/mpeg"));
         Ok(Output::new(audio).with_head(head))
     });
     let server = start(router(module)).await;
     let reply = server.post(CHAT, &chat(false)).await;
-    assert_eq!((reply.header("content-type"), reply.body()), (Some("audio/mpeg"), b"\0\x01\xff".to_vec()));
+    assert_eq!(
+        (reply.header("content-type"), reply.body()),
+        (Some("audio/mpeg"), b"\0\x01\xff".to_vec())
+    );
     assert!(reply.is_whole());
 }

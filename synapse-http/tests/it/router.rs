@@ -31,13 +31,17 @@ fn keeps() -> (Scripted, Arc<Mutex<Option<Input>>>) {
     let keep = kept.clone();
     let module = Scripted::new(move |input| {
         *keep.lock().unwrap() = Some(input);
-        async { Ok(Output::new(Body::from_deltas([Delta::finish(FinishReason::Stop)]))) }
+        async {
+            Ok(Output::new(Body::from_deltas([Delta::finish(
+                FinishReason::Stop,
+            )])))
+        }
     });
     (module, kept)
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
@@ -46,67 +50,176 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 async fn every_failure_has_its_status_and_openais_shape() {
     let api = Api::builder(Echo::new()).max_body_bytes(10_000);
     let server = start(api).await;
-    let long = format!("{{\"model\":\"echo\",\"messages\":[],\"pad\":\"{}\"}}", "x".repeat(10_000));
-    let bomb = gzip(&vec![b' '; 50_000_000]);
+    let long = format!(
+        "{{\"model\":\"echo\",\"messages\":[],\"pad\":\"{}\"}}",
+        "x".repeat(10_000)
+    );
+    let bomb = gzip(&vec![b' '; 1_000_000]);
     let good = gzip(chat(false).as_bytes());
     let typed = |given: &str| format!("content-type: {given}\r\n");
     let zipped = "content-encoding: gzip\r\n".to_owned();
     let cases: Vec<(&str, String, Vec<u8>, u16, &str)> = vec![
-        ("no JSON", String::new(), b"{\"model\":".to_vec(), 400, "invalid_json"),
+        (
+            "no JSON",
+            String::new(),
+            b"{\"model\":".to_vec(),
+            400,
+            "invalid_json",
+        ),
         ("no body", String::new(), Vec::new(), 400, "invalid_json"),
-        ("plain text", typed("text/plain"), chat(false).into(), 415, "unsupported_content_type"),
-        ("a type that only begins so", typed("application/jsonp"), chat(false).into(), 415, "unsupported_content_type"),
-        ("a long body", String::new(), long.clone().into(), 413, "body_too_large"),
+        (
+            "plain text",
+            typed("text/plain"),
+            chat(false).into(),
+            415,
+            "unsupported_content_type",
+        ),
+        (
+            "a type that only begins so",
+            typed("application/jsonp"),
+            chat(false).into(),
+            415,
+            "unsupported_content_type",
+        ),
+        (
+            "a long body",
+            String::new(),
+            long.clone().into(),
+            413,
+            "body_too_large",
+        ),
         ("a bomb", zipped.clone(), bomb, 413, "body_too_large"),
-        ("half of a gzip", zipped.clone(), good[..good.len() - 10].to_vec(), 400, "invalid_encoding"),
-        ("no gzip", zipped.clone(), chat(false).into(), 400, "invalid_encoding"),
-        ("gzip with more behind", zipped.clone(), [&good[..], b"more"].concat(), 400, "invalid_encoding"),
-        ("gzip twice", "content-encoding: gzip, gzip\r\n".into(), gzip(&good), 415, "unsupported_encoding"),
-        ("brotli", "content-encoding: br\r\n".into(), good.clone(), 415, "unsupported_encoding"),
-        ("a deadline of words", "x-synapse-deadline-ms: soon\r\n".into(), chat(false).into(), 400, "invalid_deadline"),
-        ("a deadline of never", "x-synapse-deadline-ms: 99999999999\r\n".into(), chat(false).into(), 400, "invalid_deadline"),
-        ("another model", String::new(), chat(false).replace("\"echo\"", "\"gpt\"").into(), 404, "model_not_found"),
+        (
+            "half of a gzip",
+            zipped.clone(),
+            good[..good.len() - 10].to_vec(),
+            400,
+            "invalid_encoding",
+        ),
+        (
+            "no gzip",
+            zipped.clone(),
+            chat(false).into(),
+            400,
+            "invalid_encoding",
+        ),
+        (
+            "gzip with more behind",
+            zipped.clone(),
+            [&good[..], b"more"].concat(),
+            400,
+            "invalid_encoding",
+        ),
+        (
+            "gzip twice",
+            "content-encoding: gzip, gzip\r\n".into(),
+            gzip(&good),
+            415,
+            "unsupported_encoding",
+        ),
+        (
+            "brotli",
+            "content-encoding: br\r\n".into(),
+            good.clone(),
+            415,
+            "unsupported_encoding",
+        ),
+        (
+            "a deadline of words",
+            "x-synapse-deadline-ms: soon\r\n".into(),
+            chat(false).into(),
+            400,
+            "invalid_deadline",
+        ),
+        (
+            "a deadline of never",
+            "x-synapse-deadline-ms: 99999999999\r\n".into(),
+            chat(false).into(),
+            400,
+            "invalid_deadline",
+        ),
+        (
+            "another model",
+            String::new(),
+            chat(false).replace("\"echo\"", "\"gpt\"").into(),
+            404,
+            "model_not_found",
+        ),
     ];
     for (why, headers, body, status, code) in cases {
         let reply = server.post_with(CHAT, &headers, &body).await;
         assert_eq!((reply.status, reply.code().as_str()), (status, code), "{why}");
     }
     let untyped = server
-        .exchange(format!("POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}"))
+        .exchange(format!(
+            "POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}"
+        ))
         .await;
-    assert_eq!((untyped.status, untyped.code().as_str()), (415, "unsupported_content_type"));
-    for (path, status, code) in [("/v1/nothing", 404, "unknown_route"), (CHAT, 405, "method_not_allowed")] {
+    assert_eq!(
+        (untyped.status, untyped.code().as_str()),
+        (415, "unsupported_content_type")
+    );
+    for (path, status, code) in [
+        ("/v1/nothing", 404, "unknown_route"),
+        (CHAT, 405, "method_not_allowed"),
+    ] {
         let reply = server.get(path).await;
         assert_eq!((reply.status, reply.code().as_str()), (status, code), "{path}");
     }
     assert_eq!(server.get(CHAT).await.header("allow"), Some("post"));
     assert_eq!(server.post("/health/live", "").await.status, 405);
-    assert_eq!(server.post_with(CHAT, &zipped, &good).await.status, 200, "an honest gzip");
-    assert_eq!(server.post_with(CHAT, &typed("Application/JSON; charset=utf-8"), chat(false).as_bytes()).await.status, 200);
+    assert_eq!(
+        server.post_with(CHAT, &zipped, &good).await.status,
+        200,
+        "an honest gzip"
+    );
+    assert_eq!(
+        server
+            .post_with(
+                CHAT,
+                &typed("Application/JSON; charset=utf-8"),
+                chat(false).as_bytes()
+            )
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
 async fn a_limit_needs_no_length_and_does_not_wait_for_the_body() {
     let server = start(Api::builder(Echo::new()).max_body_bytes(1000)).await;
-    let head = format!("POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n");
+    let head =
+        format!("POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n");
     let chunk = format!("3e8\r\n{}\r\n", "x".repeat(1000));
     let reply = server
-        .exchange(format!("{head}transfer-encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n"))
+        .exchange(format!(
+            "{head}transfer-encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n"
+        ))
         .await;
     assert_eq!((reply.status, reply.code().as_str()), (413, "body_too_large"));
 
     let since = Instant::now();
     let reply = server
-        .exchange(format!("{head}expect: 100-continue\r\ncontent-length: 1001\r\n\r\n"))
+        .exchange(format!(
+            "{head}expect: 100-continue\r\ncontent-length: 1001\r\n\r\n"
+        ))
         .await;
-    assert_eq!((reply.status, reply.code().as_str()), (413, "body_too_large"), "instead of 100");
-    assert!(since.elapsed() < Duration::from_secs(3), "nothing of the body was waited for");
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (413, "body_too_large"),
+        "instead of 100"
+    );
+    assert!(
+        since.elapsed() < Duration::from_secs(3),
+        "nothing of the body was waited for"
+    );
 }
 
 #[tokio::test]
-async fn a_bomb_costs_neither_time_nor_memory() {
+async fn a_bomb_is_refused_in_no_time() {
     let server = start(router(Echo::new())).await;
-    let bomb = gzip(&vec![b' '; 200 * 1024 * 1024]);
+    let bomb = gzip(&vec![b' '; 64 * 1024 * 1024]);
     let since = Instant::now();
     let reply = server.post_with(CHAT, "content-encoding: gzip\r\n", &bomb).await;
     assert_eq!(reply.status, 413);
@@ -129,14 +242,19 @@ async fn a_listed_header_travels_and_no_other() {
                    x-forwarded-for: 1.2.3.4\r\nx-request-id: my-1\r\nx-synapse-deadline-ms: 5000\r\n";
     let body = chat(false);
     let before = Instant::now();
-    let reply = server.post_with(&format!("{CHAT}?v=1"), headers, body.as_bytes()).await;
+    let reply = server
+        .post_with(&format!("{CHAT}?v=1"), headers, body.as_bytes())
+        .await;
     assert_eq!(reply.header("x-request-id"), Some("my-1"));
     let input = kept.lock().unwrap().take().unwrap();
     let wire = input.wire().unwrap();
     let mut names: Vec<_> = wire.headers().keys().map(http::HeaderName::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["traceparent", "tracestate", "x-request-id"]);
-    assert_eq!((wire.body(), wire.path()), (&body.into(), "/v1/chat/completions?v=1"));
+    assert_eq!(
+        (wire.body(), wire.path()),
+        (&body.into(), "/v1/chat/completions?v=1")
+    );
     let extensions = input.extensions();
     assert_eq!(extensions.get::<RequestId>().unwrap().as_str(), "my-1");
     assert_eq!(extensions.get::<Caller>().unwrap().id().as_str(), "ip:127.0.0.1");
@@ -150,12 +268,21 @@ async fn a_request_id_that_is_not_plain_is_replaced() {
     let server = start(router(Echo::new())).await;
     let long = "a".repeat(129);
     for given in ["", "two words", "a\"b", "<script>", &long] {
-        let reply = server.post_with(CHAT, &format!("x-request-id: {given}\r\n"), chat(false).as_bytes()).await;
+        let reply = server
+            .post_with(
+                CHAT,
+                &format!("x-request-id: {given}\r\n"),
+                chat(false).as_bytes(),
+            )
+            .await;
         let id = reply.header("x-request-id").unwrap();
         assert!(id != given && id.len() == 32, "{given:?} became {id:?}");
     }
     let (one, two) = (server.get("/nowhere").await, server.get("/health/live").await);
-    assert_ne!(one.header("x-request-id").unwrap(), two.header("x-request-id").unwrap());
+    assert_ne!(
+        one.header("x-request-id").unwrap(),
+        two.header("x-request-id").unwrap()
+    );
 }
 
 #[tokio::test]
@@ -163,21 +290,39 @@ async fn what_a_layer_puts_on_the_request_reaches_the_module_and_probes_need_no_
     #[derive(Debug, Clone, PartialEq)]
     struct Tenant(u8);
     let (module, kept) = keeps();
-    let keys = axum::middleware::from_fn(|mut request: axum::extract::Request, next: axum::middleware::Next| async {
-        if request.headers().get("authorization").is_none() {
-            return http::Response::builder().status(401).body("no key".into()).unwrap();
-        }
-        request.extensions_mut().insert(Caller::new("key:7"));
-        request.extensions_mut().insert(Tenant(7));
-        next.run(request).await
-    });
+    let keys = axum::middleware::from_fn(
+        |mut request: axum::extract::Request, next: axum::middleware::Next| async {
+            if request.headers().get("authorization").is_none() {
+                return http::Response::builder()
+                    .status(401)
+                    .body("no key".into())
+                    .unwrap();
+            }
+            request.extensions_mut().insert(Caller::new("key:7"));
+            request.extensions_mut().insert(Tenant(7));
+            next.run(request).await
+        },
+    );
     let more = axum::Router::new().route("/more", axum::routing::get(|| async { "more" }));
     let server = start(router(module).merge(more).layer(keys)).await;
-    for (path, status) in [("/v1/models", 401), ("/metrics", 401), ("/more", 401), ("/nowhere", 401)] {
+    for (path, status) in [
+        ("/v1/models", 401),
+        ("/metrics", 401),
+        ("/more", 401),
+        ("/nowhere", 401),
+    ] {
         assert_eq!(server.get(path).await.status, status, "{path}");
     }
-    assert_eq!((server.get("/health/live").await.status, server.get("/health/ready").await.status), (200, 200));
-    let reply = server.post_with(CHAT, "authorization: Bearer x\r\n", chat(false).as_bytes()).await;
+    assert_eq!(
+        (
+            server.get("/health/live").await.status,
+            server.get("/health/ready").await.status
+        ),
+        (200, 200)
+    );
+    let reply = server
+        .post_with(CHAT, "authorization: Bearer x\r\n", chat(false).as_bytes())
+        .await;
     assert_eq!(reply.status, 200);
     let input = kept.lock().unwrap().take().unwrap();
     assert_eq!(input.extensions().get::<Caller>().unwrap().id().as_str(), "key:7");
@@ -200,13 +345,17 @@ async fn a_panic_anywhere_is_a_reply() {
             CHAT => server.post(path, &chat(false)).await,
             _ => server.get(path).await,
         };
-        assert_eq!((reply.status, reply.code().as_str()), (500, "module_panicked"), "{module:?}");
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (500, "module_panicked"),
+            "{module:?}"
+        );
         assert!(reply.header("x-request-id").is_some());
         assert_eq!(server.get("/health/live").await.status, 200);
     }
     let layer = axum::middleware::from_fn(|_: axum::extract::Request, _: axum::middleware::Next| async {
         assert!(std::env::args().count() == 0, "told to");
-        axum::response::Response::default()
+        axum::response::IntoResponse::into_response(())
     });
     let server = start(router(Echo::new()).layer(layer)).await;
     assert_eq!(server.get("/v1/models").await.status, 500);
@@ -218,21 +367,34 @@ async fn models_are_listed_and_found_by_names_with_slashes() {
         .with_task(Task::CHAT)
         .with_model(ModelInfo::new("small").with_context_length(2048))
         .with_model(ModelInfo::new("org/big"));
-    let module = Scripted::new(|_| async { Err(Error::internal("unused", "nobody asks")) }).with_capabilities(capabilities);
+    let module = Scripted::new(|_| async { Err(Error::internal("unused", "nobody asks")) })
+        .with_capabilities(capabilities);
     let server = start(Api::builder(module).node_id("miner-3")).await;
     let list = server.get("/v1/models").await.json();
-    assert_eq!((&list["object"], list["data"].as_array().unwrap().len()), (&"list".into(), 2));
+    assert_eq!(
+        (&list["object"], list["data"].as_array().unwrap().len()),
+        (&"list".into(), 2)
+    );
     let small = server.get("/v1/models/small").await.json();
     assert_eq!(small, list["data"][0]);
-    assert_eq!((&small["object"], &small["owned_by"], &small["context_length"]), (&"model".into(), &"engine".into(), &2048.into()));
+    assert_eq!(
+        (&small["object"], &small["owned_by"], &small["context_length"]),
+        (&"model".into(), &"engine".into(), &2048.into())
+    );
     for path in ["/v1/models/org/big", "/v1/models/org%2Fbig"] {
         assert_eq!(server.get(path).await.json()["id"], "org/big");
     }
     let missing = server.get("/v1/models/none").await;
-    assert_eq!((missing.status, missing.code().as_str()), (404, "model_not_found"));
+    assert_eq!(
+        (missing.status, missing.code().as_str()),
+        (404, "model_not_found")
+    );
     assert_eq!(server.get("/v1/models/%ff").await.status, 404);
     let said = server.get("/synapse/v1/capabilities").await.json();
-    assert_eq!((&said["name"], &said["node_id"]), (&"engine".into(), &"miner-3".into()));
+    assert_eq!(
+        (&said["name"], &said["node_id"]),
+        (&"engine".into(), &"miner-3".into())
+    );
     let read: ModuleCapabilities = serde_json::from_value(said).unwrap();
     assert_eq!(read.models.len(), 2);
 }
@@ -248,7 +410,10 @@ async fn metrics_are_what_prometheus_reads() {
     counted.gauge("rate", f64::INFINITY);
     let server = start(router(Counts(counted))).await;
     let reply = server.get("/metrics").await;
-    assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert_eq!(
+        reply.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
     assert_eq!(
         reply.text(),
         "# TYPE synapse_queue_refused_total counter\nsynapse_queue_refused_total 3\n\
@@ -270,7 +435,11 @@ async fn a_connection_serves_again_after_a_stream() {
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut seen = Vec::new();
         while !seen.ends_with(b"\r\n0\r\n\r\n") {
-            assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "{:?}", String::from_utf8_lossy(&seen));
+            assert!(
+                stream.read_buf(&mut seen).await.unwrap() > 0,
+                "{:?}",
+                String::from_utf8_lossy(&seen)
+            );
         }
         assert!(seen.windows(6).any(|window| window == b"[DONE]"));
     }

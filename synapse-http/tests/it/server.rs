@@ -13,20 +13,23 @@ use tokio::{
 };
 
 /// Longer than anything here should take.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-pub struct Running {
-    pub address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<Result<(), Error>>,
 }
 
 /// Serves `api`, once its module is initialised.
-pub async fn start(api: impl Into<Api> + Send + 'static) -> Running {
+pub(crate) async fn start(api: impl Into<Api> + Send + 'static) -> Running {
     start_with(api, |server| server).await
 }
 
-pub async fn start_with(api: impl Into<Api> + Send + 'static, tune: impl FnOnce(Server) -> Server) -> Running {
+pub(crate) async fn start_with(
+    api: impl Into<Api> + Send + 'static,
+    tune: impl FnOnce(Server) -> Server,
+) -> Running {
     let (ready, is_ready) = oneshot::channel();
     let running = launch(api, |server| {
         tune(server).on_ready(move |_| {
@@ -42,7 +45,10 @@ pub async fn start_with(api: impl Into<Api> + Send + 'static, tune: impl FnOnce(
 }
 
 /// As [`start_with`], without waiting for the module.
-pub async fn launch(api: impl Into<Api> + Send + 'static, tune: impl FnOnce(Server) -> Server) -> Running {
+pub(crate) async fn launch(
+    api: impl Into<Api> + Send + 'static,
+    tune: impl FnOnce(Server) -> Server,
+) -> Running {
     let (stop, stopped) = oneshot::channel::<()>();
     let server = Server::bind("127.0.0.1:0").await.expect("a port is free");
     let server = tune(server.shutdown(async {
@@ -56,12 +62,12 @@ pub async fn launch(api: impl Into<Api> + Send + 'static, tune: impl FnOnce(Serv
 }
 
 impl Running {
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         drop(self.stop.take());
     }
 
     /// What `serve` returned.
-    pub async fn ended(mut self) -> Result<(), Error> {
+    pub(crate) async fn ended(mut self) -> Result<(), Error> {
         self.stop();
         timeout(PATIENCE, self.serving)
             .await
@@ -69,58 +75,71 @@ impl Running {
             .expect("the server does not panic")
     }
 
-    pub async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.expect("the server accepts")
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address)
+            .await
+            .expect("the server accepts")
     }
 
     /// Sends `request` and reads until the server closes.
-    pub async fn exchange(&self, request: impl AsRef<[u8]>) -> Reply {
+    pub(crate) async fn exchange(&self, request: impl AsRef<[u8]>) -> Reply {
         let mut stream = self.connect().await;
-        stream.write_all(request.as_ref()).await.expect("the request goes out");
+        stream
+            .write_all(request.as_ref())
+            .await
+            .expect("the request goes out");
         Reply::read(&mut stream).await
     }
 
-    pub async fn get(&self, path: &str) -> Reply {
-        self.exchange(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
-            .await
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.exchange(format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        ))
+        .await
     }
 
-    pub async fn post(&self, path: &str, body: &str) -> Reply {
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Reply {
         self.post_with(path, "", body.as_bytes()).await
     }
 
     /// `headers` are whole lines, each with its end.
-    pub async fn post_with(&self, path: &str, headers: &str, body: &[u8]) -> Reply {
-        let mut request = post_head(path, &format!("connection: close\r\n{headers}"), body.len()).into_bytes();
+    pub(crate) async fn post_with(&self, path: &str, headers: &str, body: &[u8]) -> Reply {
+        let mut request =
+            post_head(path, &format!("connection: close\r\n{headers}"), body.len()).into_bytes();
         request.extend_from_slice(body);
         self.exchange(request).await
     }
 }
 
-pub fn post_head(path: &str, headers: &str, length: usize) -> String {
-    let typed = if headers.contains("content-type") { "" } else { "content-type: application/json\r\n" };
+pub(crate) fn post_head(path: &str, headers: &str, length: usize) -> String {
+    let typed = if headers.contains("content-type") {
+        ""
+    } else {
+        "content-type: application/json\r\n"
+    };
     format!("POST {path} HTTP/1.1\r\nhost: x\r\n{typed}{headers}content-length: {length}\r\n\r\n")
 }
 
-pub fn chat(stream: bool) -> String {
-    format!(r#"{{"model":"echo","messages":[{{"role":"user","content":"one two three"}}],"stream":{stream}}}"#)
+pub(crate) fn chat(stream: bool) -> String {
+    format!(
+        r#"{{"model":"echo","messages":[{{"role":"user","content":"one two three"}}],"stream":{stream}}}"#
+    )
 }
 
 /// A reply as it came, read until the server closed.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub head: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
     /// As on the wire, so in chunks where it was sent so.
-    pub raw: Vec<u8>,
-    /// Whether the connection ended in order.
-    pub clean: bool,
+    pub(crate) raw: Vec<u8>,
 }
 
 impl Reply {
-    pub async fn read(stream: &mut TcpStream) -> Self {
+    pub(crate) async fn read(stream: &mut TcpStream) -> Self {
         let mut bytes = Vec::new();
-        let end = timeout(PATIENCE, stream.read_to_end(&mut bytes))
+        // A reset is an end too; what came before it counts.
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes))
             .await
             .expect("the server closes in time");
         let split = bytes
@@ -129,34 +148,39 @@ impl Reply {
             .map_or(bytes.len(), |at| at + 4);
         let head = String::from_utf8_lossy(&bytes[..split]).to_lowercase();
         Self {
-            status: head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0),
+            status: head
+                .split(' ')
+                .nth(1)
+                .and_then(|code| code.parse().ok())
+                .unwrap_or(0),
             raw: bytes[split..].to_vec(),
-            clean: end.is_ok(),
             head,
         }
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
-    pub fn is_chunked(&self) -> bool {
+    pub(crate) fn is_chunked(&self) -> bool {
         self.header("transfer-encoding") == Some("chunked")
     }
 
     /// Whether all of the body came.
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         if self.is_chunked() {
             return self.raw.ends_with(b"0\r\n\r\n");
         }
-        let length = self.header("content-length").and_then(|length| length.parse().ok());
+        let length = self
+            .header("content-length")
+            .and_then(|length| length.parse().ok());
         length == Some(self.raw.len())
     }
 
     /// The body without the framing of chunks.
-    pub fn body(&self) -> Vec<u8> {
+    pub(crate) fn body(&self) -> Vec<u8> {
         if !self.is_chunked() {
             return self.raw.clone();
         }
@@ -174,16 +198,16 @@ impl Reply {
         body
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body()).unwrap()
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body()).unwrap_or_else(|_| panic!("JSON: {:?}", self.text()))
     }
 
     /// The code of an error in OpenAI's shape.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let body = self.json();
         let error = body["error"].as_object().expect("an error object");
         for field in ["message", "type", "param", "code"] {

@@ -24,18 +24,37 @@ fn whole(stream: &'static str) -> (Vec<Bytes>, Rest) {
 #[test]
 fn blocks_end_at_a_blank_line_of_any_kind() {
     let check = |stream: &'static str, events: &[&str], rest: Rest| {
-        assert_eq!(whole(stream), (events.iter().map(|e| Bytes::from(e.to_string())).collect(), rest.clone()), "{stream:?}");
+        assert_eq!(
+            whole(stream),
+            (
+                events.iter().map(|e| Bytes::from(e.to_string())).collect(),
+                rest.clone()
+            ),
+            "{stream:?}"
+        );
         let bytes = stream.bytes().map(|byte| Bytes::from(vec![byte]));
         assert_eq!(frame(Framing::Sse, bytes), whole(stream), "{stream:?} by bytes");
     };
-    check("data: 1\n\ndata: 2\n\n", &["data: 1\n\n", "data: 2\n\n"], Rest::Nothing);
+    check(
+        "data: 1\n\ndata: 2\n\n",
+        &["data: 1\n\n", "data: 2\n\n"],
+        Rest::Nothing,
+    );
     check(
         "data: 1\r\n\r\ndata: 2\r\n\r\n",
         &["data: 1\r\n\r\n", "data: 2\r\n\r\n"],
         Rest::Nothing,
     );
-    check("data: 1\n\r\ndata: 2\r\n\n", &["data: 1\n\r\n", "data: 2\r\n\n"], Rest::Nothing);
-    check(": c\nevent: e\nid: 1\ndata: é\n\n", &[": c\nevent: e\nid: 1\ndata: é\n\n"], Rest::Nothing);
+    check(
+        "data: 1\n\r\ndata: 2\r\n\n",
+        &["data: 1\n\r\n", "data: 2\r\n\n"],
+        Rest::Nothing,
+    );
+    check(
+        ": c\nevent: e\nid: 1\ndata: é\n\n",
+        &[": c\nevent: e\nid: 1\ndata: é\n\n"],
+        Rest::Nothing,
+    );
 }
 
 #[test]
@@ -86,7 +105,9 @@ fn what_is_too_long_is_broken_wherever_it_is_split() {
         None
     };
     for step in [1, 7, 1000] {
-        let check = |stream: &str, expect: Option<&str>| assert_eq!(code(stream, step).as_deref(), expect, "{stream:?}");
+        let check = |stream: &str, expect: Option<&str>| {
+            assert_eq!(code(stream, step).as_deref(), expect, "{stream:?}");
+        };
         check("data: 90123456\n\n", None);
         check("data: 9012345678\r\n\r\n", None);
         check("data: 90123456789\n\n", Some("event_too_large"));
@@ -116,7 +137,10 @@ fn a_huge_line_byte_by_byte_takes_linear_time() {
 
 #[test]
 fn documents_of_a_line_each() {
-    let (events, rest) = frame(Framing::Lines, ["{\"a\":1}\r\n\n\r\n{\"b\"".into(), ":2}\n{}".into()]);
+    let (events, rest) = frame(
+        Framing::Lines,
+        ["{\"a\":1}\r\n\n\r\n{\"b\"".into(), ":2}\n{}".into()],
+    );
     assert_eq!(events, ["{\"a\":1}\r\n", "{\"b\":2}\n"]);
     assert_eq!(rest, Rest::Unterminated("{}".into()));
 }

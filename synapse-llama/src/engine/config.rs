@@ -32,7 +32,13 @@ pub struct EngineConfig {
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { parallel: 4, context_length: None, batch: 256, threads: None, queue: 64 }
+        Self {
+            parallel: 4,
+            context_length: None,
+            batch: 256,
+            threads: None,
+            queue: 64,
+        }
     }
 }
 
@@ -49,24 +55,45 @@ pub(super) struct Sizes {
 impl Sizes {
     pub(super) fn resolve(config: &EngineConfig, weights: &LlamaWeights) -> Result<Self, LlamaError> {
         let trained = weights.trained_context_length();
-        let context_length = config.context_length.unwrap_or_else(|| trained.clamp(1, DEFAULT_CONTEXT_LENGTH));
+        let context_length = config
+            .context_length
+            .unwrap_or_else(|| trained.clamp(1, DEFAULT_CONTEXT_LENGTH));
         if context_length < 2 || context_length > trained {
             let reason = format!("is {context_length}; this model takes 2 to {trained} tokens");
             return Err(LlamaError::invalid("context_length", reason));
         }
         if config.parallel == 0 || config.parallel > MAX_PARALLEL {
-            return Err(LlamaError::invalid("parallel", format!("is {}; it must be 1 to {MAX_PARALLEL}", config.parallel)));
+            return Err(LlamaError::invalid(
+                "parallel",
+                format!("is {}; it must be 1 to {MAX_PARALLEL}", config.parallel),
+            ));
         }
         if (config.batch as usize) < config.parallel || config.batch > 1 << 16 {
-            let reason = format!("is {}; it must be {} (parallel) to 65536 tokens", config.batch, config.parallel);
+            let reason = format!(
+                "is {}; it must be {} (parallel) to 65536 tokens",
+                config.batch, config.parallel
+            );
             return Err(LlamaError::invalid("batch", reason));
         }
-        let threads = config.threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
-        let threads = i32::try_from(threads).ok().filter(|threads| (1..=512).contains(threads));
+        let threads = config
+            .threads
+            .unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+        let threads = i32::try_from(threads)
+            .ok()
+            .filter(|threads| (1..=512).contains(threads));
         let threads = threads.ok_or_else(|| LlamaError::invalid("threads", "must be 1 to 512"))?;
-        let sizes = Self { parallel: config.parallel, context_length, batch: config.batch, threads, queue: config.queue };
+        let sizes = Self {
+            parallel: config.parallel,
+            context_length,
+            batch: config.batch,
+            threads,
+            queue: config.queue,
+        };
         if sizes.cells(config.parallel).is_none() {
-            return Err(LlamaError::invalid("context_length", "times parallel is beyond what llama.cpp counts to"));
+            return Err(LlamaError::invalid(
+                "context_length",
+                "times parallel is beyond what llama.cpp counts to",
+            ));
         }
         Ok(sizes)
     }
@@ -74,16 +101,26 @@ impl Sizes {
     /// Cells of cache for `sequences` sequences.
     pub(super) fn cells(&self, sequences: usize) -> Option<u32> {
         let each = self.context_length.checked_next_multiple_of(CELL_BLOCK)?;
-        u32::try_from(sequences).ok()?.checked_mul(each).filter(|&cells| i32::try_from(cells).is_ok())
+        u32::try_from(sequences)
+            .ok()?
+            .checked_mul(each)
+            .filter(|&cells| i32::try_from(cells).is_ok())
     }
 
     /// The size of the generating context's cache in bytes, two bytes a number.
     pub(super) fn cache_bytes(&self, weights: &LlamaWeights) -> u64 {
-        let of = |name: &str| weights.gguf().architecture_integer(name).and_then(|number| u64::try_from(number).ok());
+        let of = |name: &str| {
+            weights
+                .gguf()
+                .architecture_integer(name)
+                .and_then(|number| u64::try_from(number).ok())
+        };
         let heads = of("attention.head_count").filter(|&heads| heads > 0).unwrap_or(1);
         let head_width = of("embedding_length").unwrap_or(0) / heads;
-        let widths = of("attention.key_length").unwrap_or(head_width) + of("attention.value_length").unwrap_or(head_width);
-        let a_token = of("block_count").unwrap_or(0) * of("attention.head_count_kv").unwrap_or(heads) * widths * 2;
+        let widths = of("attention.key_length").unwrap_or(head_width)
+            + of("attention.value_length").unwrap_or(head_width);
+        let a_token =
+            of("block_count").unwrap_or(0) * of("attention.head_count_kv").unwrap_or(heads) * widths * 2;
         a_token.saturating_mul(self.cells(self.parallel).unwrap_or(0).into())
     }
 }

@@ -1,7 +1,7 @@
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use std::collections::VecDeque;
 
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::{LlamaContextParams, LlamaPoolingType};
@@ -49,7 +49,14 @@ struct Running {
 
 impl<'m> Embedder<'m> {
     pub(super) fn new(weights: &'m LlamaWeights, sizes: Sizes, shared: Arc<Shared>) -> Self {
-        Self { weights, sizes, shared, context: None, waiting: VecDeque::new(), current: None }
+        Self {
+            weights,
+            sizes,
+            shared,
+            context: None,
+            waiting: VecDeque::new(),
+            current: None,
+        }
     }
 
     pub(super) fn push(&mut self, job: EmbedJob) {
@@ -62,7 +69,9 @@ impl<'m> Embedder<'m> {
 
     /// Reads one chunk of the text in hand, or of the next one.
     pub(super) fn turn(&mut self) {
-        let Some(mut running) = self.take_current() else { return };
+        let Some(mut running) = self.take_current() else {
+            return;
+        };
         match self.read_chunk(&mut running) {
             Ok(()) if running.read < running.job.tokens.len() => self.current = Some(running),
             Ok(()) => self.finish(running.job, unit_length(&running.sum)),
@@ -85,7 +94,11 @@ impl<'m> Embedder<'m> {
             }
             Shared::count(&self.shared.started, 1);
             self.shared.active.fetch_add(1, SeqCst);
-            return Some(Running { job, read: 0, sum: vec![0.0; self.weights.embedding_width()] });
+            return Some(Running {
+                job,
+                read: 0,
+                sum: vec![0.0; self.weights.embedding_width()],
+            });
         }
         None
     }
@@ -94,9 +107,13 @@ impl<'m> Embedder<'m> {
         if self.context.is_none() {
             self.context = Some(self.new_context()?);
         }
-        let Some((context, batch)) = &mut self.context else { return Ok(()) };
+        let Some((context, batch)) = &mut self.context else {
+            return Ok(());
+        };
         if running.read == 0 {
-            context.clear_kv_cache_seq(None, None, None).map_err(|error| LlamaError::Decode(error.to_string()))?;
+            context
+                .clear_kv_cache_seq(None, None, None)
+                .map_err(|error| LlamaError::Decode(error.to_string()))?;
         }
         let unread = running.job.tokens.get(running.read..).unwrap_or_default();
         let chunk = unread.get(..CHUNK as usize).unwrap_or(unread);
@@ -106,9 +123,13 @@ impl<'m> Embedder<'m> {
             let added = batch.add(LlamaToken::new(token.cast_signed()), position, &[0], true);
             added.map_err(|error| LlamaError::Decode(error.to_string()))?;
         }
-        context.decode(batch).map_err(|error| LlamaError::Decode(error.to_string()))?;
+        context
+            .decode(batch)
+            .map_err(|error| LlamaError::Decode(error.to_string()))?;
         for row in 0..batch.n_tokens() {
-            let states = context.embeddings_ith(row).map_err(|error| LlamaError::Decode(error.to_string()))?;
+            let states = context
+                .embeddings_ith(row)
+                .map_err(|error| LlamaError::Decode(error.to_string()))?;
             for (sum, &state) in running.sum.iter_mut().zip(states) {
                 *sum += f64::from(state);
             }
@@ -129,16 +150,21 @@ impl<'m> Embedder<'m> {
             .with_embeddings(true)
             .with_pooling_type(LlamaPoolingType::None)
             .with_no_perf(true);
-        let context = backend::new_context(self.weights.model(), params).ok_or_else(|| LlamaError::Context {
-            parallel: 1,
-            context_length: self.sizes.context_length,
-            reason: "llama.cpp refused a context for embeddings".to_owned(),
-        })?;
+        let context =
+            backend::new_context(self.weights.model(), params).ok_or_else(|| LlamaError::Context {
+                parallel: 1,
+                context_length: self.sizes.context_length,
+                reason: "llama.cpp refused a context for embeddings".to_owned(),
+            })?;
         Ok((context, LlamaBatch::new(CHUNK as usize, 1)))
     }
 
     fn finish(&self, job: EmbedJob, result: Result<Vec<f32>, LlamaError>) {
-        let counter = if result.is_ok() { &self.shared.finished } else { &self.shared.failed };
+        let counter = if result.is_ok() {
+            &self.shared.finished
+        } else {
+            &self.shared.failed
+        };
         Shared::count(counter, 1);
         self.shared.active.fetch_sub(1, SeqCst);
         drop(job.ticket);
@@ -147,7 +173,10 @@ impl<'m> Embedder<'m> {
 }
 
 /// The vector of length 1 in the direction of `sum`: dividing by the number of tokens first would change nothing.
-#[expect(clippy::cast_possible_truncation, reason = "an embedding is floats; the sum is kept in doubles")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an embedding is floats; the sum is kept in doubles"
+)]
 fn unit_length(sum: &[f64]) -> Result<Vec<f32>, LlamaError> {
     let length = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
     if !length.is_finite() || length == 0.0 {

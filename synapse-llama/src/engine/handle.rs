@@ -42,18 +42,32 @@ impl Engine {
         let shared = Arc::new(Shared::default());
         let (commands, inbox) = channel();
         let (ready, started) = channel();
-        let thread = std::thread::Builder::new().name("synapse-llama".to_owned()).spawn({
-            let (weights, shared) = (weights.clone(), Arc::clone(&shared));
-            move || work(&weights, sizes, &shared, inbox, &ready)
-        });
+        let thread = std::thread::Builder::new()
+            .name("synapse-llama".to_owned())
+            .spawn({
+                let (weights, shared) = (weights.clone(), Arc::clone(&shared));
+                move || work(&weights, sizes, &shared, inbox, &ready)
+            });
         let refused = |reason: String| {
             let (parallel, context_length) = (sizes.parallel, sizes.context_length);
-            LlamaError::Context { parallel, context_length, reason }
+            LlamaError::Context {
+                parallel,
+                context_length,
+                reason,
+            }
         };
         let thread = thread.map_err(|error| refused(format!("the worker thread did not start ({error})")))?;
-        started.recv().unwrap_or_else(|_| Err(refused("the worker thread died at its start".to_owned())))?;
+        started
+            .recv()
+            .unwrap_or_else(|_| Err(refused("the worker thread died at its start".to_owned())))?;
         let (weights, thread) = (weights.clone(), Mutex::new(Some(thread)));
-        Ok(Self(Arc::new(Handle { weights, sizes, shared, commands, thread })))
+        Ok(Self(Arc::new(Handle {
+            weights,
+            sizes,
+            shared,
+            commands,
+            thread,
+        })))
     }
 
     /// Starts to write a reply. Returns at once; the reply comes through the [`Generation`], whose drop cancels it.
@@ -66,7 +80,11 @@ impl Engine {
         request.check(&self.0.weights, &self.0.sizes)?;
         let ticket = self.admit()?;
         let (events, receiver) = unbounded_channel();
-        self.send(Command::Generate(Box::new(Job { request, events, ticket })))?;
+        self.send(Command::Generate(Box::new(Job {
+            request,
+            events,
+            ticket,
+        })))?;
         Ok(Generation::new(receiver, Arc::clone(&self.0.shared)))
     }
 
@@ -82,8 +100,14 @@ impl Engine {
         check_prompt(&tokens, &self.0.weights, self.0.sizes.context_length)?;
         let ticket = self.admit()?;
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Embed(EmbedJob { tokens, reply, ticket }))?;
-        answer.await.unwrap_or_else(|_closed| Err(self.0.shared.why_ended()))
+        self.send(Command::Embed(EmbedJob {
+            tokens,
+            reply,
+            ticket,
+        }))?;
+        answer
+            .await
+            .unwrap_or_else(|_closed| Err(self.0.shared.why_ended()))
     }
 
     /// Checks a request as [`generate`](Self::generate) does, and starts nothing.
@@ -166,11 +190,17 @@ impl Engine {
     }
 
     fn overloaded(&self) -> LlamaError {
-        LlamaError::Overloaded { parallel: self.0.sizes.parallel, queue: self.0.sizes.queue }
+        LlamaError::Overloaded {
+            parallel: self.0.sizes.parallel,
+            queue: self.0.sizes.queue,
+        }
     }
 
     fn send(&self, command: Command) -> Result<(), LlamaError> {
-        self.0.commands.send(command).map_err(|_gone| self.0.shared.why_ended())
+        self.0
+            .commands
+            .send(command)
+            .map_err(|_gone| self.0.shared.why_ended())
     }
 }
 
@@ -218,7 +248,10 @@ fn work(
         Err(panic) => {
             let reason = panic.downcast_ref::<&str>().map(|&text| text.to_owned());
             let reason = reason.or_else(|| panic.downcast_ref::<String>().cloned());
-            EngineStatus::Failed(format!("the worker panicked: {}", reason.as_deref().unwrap_or("no reason given")))
+            EngineStatus::Failed(format!(
+                "the worker panicked: {}",
+                reason.as_deref().unwrap_or("no reason given")
+            ))
         }
     };
     shared.end(status);
@@ -233,20 +266,33 @@ mod tests {
     /// As the integration tests find it; a test without it fails rather than pass unseen.
     fn model_path() -> PathBuf {
         let folder = |name| std::env::var_os(name).map(PathBuf::from);
-        let cache = || folder("XDG_CACHE_HOME").unwrap_or_else(|| folder("HOME").unwrap_or_default().join(".cache"));
+        let cache =
+            || folder("XDG_CACHE_HOME").unwrap_or_else(|| folder("HOME").unwrap_or_default().join(".cache"));
         let path = folder("SYNAPSE_TEST_MODEL")
             .unwrap_or_else(|| cache().join("synapse/models/SmolLM2-135M-Instruct.Q4_1.gguf"));
-        assert!(path.exists(), "no model at {}: run scripts/fetch-model, or set SYNAPSE_TEST_MODEL", path.display());
+        assert!(
+            path.exists(),
+            "no model at {}: run scripts/fetch-model, or set SYNAPSE_TEST_MODEL",
+            path.display()
+        );
         path
     }
 
     #[tokio::test]
     async fn a_panic_of_the_worker_reaches_everyone_who_waits() {
         let weights = LlamaWeights::load(model_path()).expect("the model loads");
-        let config = EngineConfig { parallel: 1, context_length: Some(256), ..EngineConfig::default() };
+        let config = EngineConfig {
+            parallel: 1,
+            context_length: Some(256),
+            ..EngineConfig::default()
+        };
         let engine = Engine::start(&weights, &config).expect("an engine starts");
-        let mut running = engine.generate(GenerateRequest::new(vec![5; 8])).expect("it is taken");
-        let mut waiting = engine.generate(GenerateRequest::new(vec![5; 8])).expect("it waits");
+        let mut running = engine
+            .generate(GenerateRequest::new(vec![5; 8]))
+            .expect("it is taken");
+        let mut waiting = engine
+            .generate(GenerateRequest::new(vec![5; 8]))
+            .expect("it waits");
         engine.send(Command::Panic).expect("the worker lives");
         for generation in [&mut running, &mut waiting] {
             let mut last = None;
@@ -257,7 +303,10 @@ mod tests {
         }
         engine.stop();
         assert!(matches!(engine.status(), EngineStatus::Failed(reason) if reason.contains("asked to panic")));
-        assert!(matches!(engine.generate(GenerateRequest::new(vec![5])), Err(LlamaError::Failed(_))));
+        assert!(matches!(
+            engine.generate(GenerateRequest::new(vec![5])),
+            Err(LlamaError::Failed(_))
+        ));
         assert!(matches!(engine.embed(vec![5]).await, Err(LlamaError::Failed(_))));
     }
 }

@@ -11,12 +11,20 @@ pub(super) struct TokenLogprobs {
 pub(super) fn of(logits: &[f32], chosen: u32, top: usize) -> TokenLogprobs {
     let total = log_sum_exp(logits);
     let logprob = |logit: f32| (f64::from(logit) - total).min(0.0);
-    let chosen = logits.get(chosen as usize).map_or(f32::NEG_INFINITY, |&logit| narrow(logprob(logit)));
-    let top = likeliest(logits, top).into_iter().map(|(token, logit)| (token, narrow(logprob(logit)))).collect();
+    let chosen = logits
+        .get(chosen as usize)
+        .map_or(f32::NEG_INFINITY, |&logit| narrow(logprob(logit)));
+    let top = likeliest(logits, top)
+        .into_iter()
+        .map(|(token, logit)| (token, narrow(logprob(logit))))
+        .collect();
     TokenLogprobs { chosen, top }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a log-probability fits a float; only its last digits go")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a log-probability fits a float; only its last digits go"
+)]
 fn narrow(number: f64) -> f32 {
     number as f32
 }
@@ -24,7 +32,11 @@ fn narrow(number: f64) -> f32 {
 fn log_sum_exp(logits: &[f32]) -> f64 {
     let peak = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     // f32 is fast and right to seven digits a term; the sum of a whole vocabulary is kept in f64.
-    let sum: f64 = logits.iter().filter(|logit| !logit.is_nan()).map(|&logit| f64::from((logit - peak).exp())).sum();
+    let sum: f64 = logits
+        .iter()
+        .filter(|logit| !logit.is_nan())
+        .map(|&logit| f64::from((logit - peak).exp()))
+        .sum();
     f64::from(peak) + sum.ln()
 }
 

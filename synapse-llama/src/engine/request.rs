@@ -29,43 +29,77 @@ pub struct GenerateRequest {
 impl GenerateRequest {
     /// Goes on from `prompt` with the defaults: temperature 1, no stops, until the model is done or the context full.
     pub fn new(prompt: Vec<u32>) -> Self {
-        Self { prompt, ..Self::default() }
+        Self {
+            prompt,
+            ..Self::default()
+        }
     }
 
     /// Checks every field against the model and the engine's size.
     pub(super) fn check(&self, weights: &LlamaWeights, sizes: &Sizes) -> Result<(), LlamaError> {
         check_prompt(&self.prompt, weights, sizes.context_length)?;
         match self.max_tokens {
-            Some(0) => return Err(LlamaError::invalid("max_tokens", "is 0; ask for at least one token")),
+            Some(0) => {
+                return Err(LlamaError::invalid(
+                    "max_tokens",
+                    "is 0; ask for at least one token",
+                ));
+            }
             Some(max_tokens) if max_tokens > sizes.context_length => {
-                return Err(LlamaError::MaxTokensTooLarge { max_tokens, context_length: sizes.context_length });
+                return Err(LlamaError::MaxTokensTooLarge {
+                    max_tokens,
+                    context_length: sizes.context_length,
+                });
             }
             _ => {}
         }
         if self.stop.len() > MAX_STOPS {
-            return Err(LlamaError::invalid("stop", format!("has {} texts; at most {MAX_STOPS} are taken", self.stop.len())));
+            return Err(LlamaError::invalid(
+                "stop",
+                format!("has {} texts; at most {MAX_STOPS} are taken", self.stop.len()),
+            ));
         }
-        if self.stop.iter().any(|stop| stop.is_empty() || stop.len() > MAX_STOP_BYTES) {
-            return Err(LlamaError::invalid("stop", format!("has a text that is empty or over {MAX_STOP_BYTES} bytes")));
+        if self
+            .stop
+            .iter()
+            .any(|stop| stop.is_empty() || stop.len() > MAX_STOP_BYTES)
+        {
+            return Err(LlamaError::invalid(
+                "stop",
+                format!("has a text that is empty or over {MAX_STOP_BYTES} bytes"),
+            ));
         }
         if self.top_logprobs.is_some_and(|top| top > MAX_TOP_LOGPROBS) {
-            return Err(LlamaError::invalid("top_logprobs", format!("must be 0 to {MAX_TOP_LOGPROBS}")));
+            return Err(LlamaError::invalid(
+                "top_logprobs",
+                format!("must be 0 to {MAX_TOP_LOGPROBS}"),
+            ));
         }
         self.sampling.check(weights.vocabulary_size())
     }
 }
 
 /// A prompt must have a token, leave room for one, and hold none that the vocabulary lacks.
-pub(super) fn check_prompt(prompt: &[u32], weights: &LlamaWeights, context_length: u32) -> Result<(), LlamaError> {
+pub(super) fn check_prompt(
+    prompt: &[u32],
+    weights: &LlamaWeights,
+    context_length: u32,
+) -> Result<(), LlamaError> {
     if prompt.is_empty() {
         return Err(LlamaError::invalid("prompt", "has no tokens; give some text"));
     }
     if prompt.len() >= context_length as usize {
-        return Err(LlamaError::PromptTooLong { prompt_tokens: prompt.len() as u64, context_length });
+        return Err(LlamaError::PromptTooLong {
+            prompt_tokens: prompt.len() as u64,
+            context_length,
+        });
     }
     match prompt.iter().find(|&&token| token >= weights.vocabulary_size()) {
         Some(token) => {
-            let reason = format!("holds token {token}; the vocabulary ends at {}", weights.vocabulary_size());
+            let reason = format!(
+                "holds token {token}; the vocabulary ends at {}",
+                weights.vocabulary_size()
+            );
             Err(LlamaError::invalid("prompt", reason))
         }
         None => Ok(()),

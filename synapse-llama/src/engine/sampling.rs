@@ -45,18 +45,27 @@ impl Default for Sampling {
 impl Sampling {
     /// Always the likeliest token.
     pub fn greedy() -> Self {
-        Self { temperature: 0.0, ..Self::default() }
+        Self {
+            temperature: 0.0,
+            ..Self::default()
+        }
     }
 
     pub(super) fn check(&self, vocabulary: u32) -> Result<(), LlamaError> {
         let in_range = |name, value: f32, least: f32, most: f32| match (least..=most).contains(&value) {
             true => Ok(()),
-            false => Err(LlamaError::invalid(name, format!("is {value}; it must be {least} to {most}"))),
+            false => Err(LlamaError::invalid(
+                name,
+                format!("is {value}; it must be {least} to {most}"),
+            )),
         };
         in_range("temperature", self.temperature, 0.0, 100.0)?;
         in_range("top_p", self.top_p, 0.0, 1.0)?;
         if self.top_p == 0.0 {
-            return Err(LlamaError::invalid("top_p", "is 0; it must be above 0 and at most 1"));
+            return Err(LlamaError::invalid(
+                "top_p",
+                "is 0; it must be above 0 and at most 1",
+            ));
         }
         in_range("min_p", self.min_p, 0.0, 1.0)?;
         in_range("presence_penalty", self.presence_penalty, -2.0, 2.0)?;
@@ -64,7 +73,10 @@ impl Sampling {
         for &(token, bias) in &self.logit_bias {
             in_range("logit_bias", bias, -100.0, 100.0)?;
             if token >= vocabulary {
-                return Err(LlamaError::invalid("logit_bias", format!("names token {token}, which the vocabulary lacks")));
+                return Err(LlamaError::invalid(
+                    "logit_bias",
+                    format!("names token {token}, which the vocabulary lacks"),
+                ));
             }
         }
         Ok(())
@@ -93,8 +105,16 @@ const FIRST_SORTED: usize = 1024;
 
 impl Sampler {
     pub(super) fn new(sampling: Sampling) -> Self {
-        let seed = sampling.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
-        Self { sampling, random: SplitMix64(seed), counts: HashMap::new(), adjusted: Vec::new(), candidates: Vec::new() }
+        let seed = sampling
+            .seed
+            .unwrap_or_else(|| RandomState::new().hash_one("seed"));
+        Self {
+            sampling,
+            random: SplitMix64(seed),
+            counts: HashMap::new(),
+            adjusted: Vec::new(),
+            candidates: Vec::new(),
+        }
     }
 
     /// The next token, or `None` where no logit is a number.
@@ -103,7 +123,11 @@ impl Sampler {
             likeliest(logits)
         } else {
             self.adjust(logits);
-            if self.sampling.temperature == 0.0 { likeliest(&self.adjusted) } else { self.draw() }
+            if self.sampling.temperature == 0.0 {
+                likeliest(&self.adjusted)
+            } else {
+                self.draw()
+            }
         }?;
         if self.penalises() {
             let count = self.counts.entry(token).or_insert(0);
@@ -141,10 +165,11 @@ impl Sampler {
         // Against the likeliest token's weight of 1, so `min_p` is a plain comparison; NaN fails it too.
         let least = self.sampling.min_p.max(f32::MIN_POSITIVE);
         self.candidates.clear();
-        self.candidates.extend((0..).zip(&self.adjusted).filter_map(|(token, &logit)| {
-            let weight = ((logit - peak) / temperature).exp();
-            (weight >= least).then_some(Candidate { token, weight })
-        }));
+        self.candidates
+            .extend((0..).zip(&self.adjusted).filter_map(|(token, &logit)| {
+                let weight = ((logit - peak) / temperature).exp();
+                (weight >= least).then_some(Candidate { token, weight })
+            }));
         let top_k = self.sampling.top_k as usize;
         if top_k > 0 && top_k < self.candidates.len() {
             self.candidates.select_nth_unstable_by(top_k - 1, likelier_first);
@@ -191,7 +216,10 @@ fn pick(candidates: &[Candidate], fraction: f64) -> Option<u32> {
 }
 
 fn total(candidates: &[Candidate]) -> f64 {
-    candidates.iter().map(|candidate| f64::from(candidate.weight)).sum()
+    candidates
+        .iter()
+        .map(|candidate| f64::from(candidate.weight))
+        .sum()
 }
 
 fn likelier_first(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
@@ -216,7 +244,10 @@ struct SplitMix64(u64);
 
 impl SplitMix64 {
     /// A number in [0, 1) with 53 random bits.
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are what a double holds exactly")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "53 bits are what a double holds exactly"
+    )]
     fn next_fraction(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -230,9 +261,16 @@ impl SplitMix64 {
 mod tests {
     use super::*;
 
-    fn check(sampling: Sampling, logits: &[f32], possible: &[u32]) {
+    fn check(sampling: &Sampling, logits: &[f32], possible: &[u32]) {
         let mut seen: Vec<u32> = (0..400)
-            .map(|seed| Sampler::new(Sampling { seed: Some(seed), ..sampling.clone() }).choose(logits).expect("a token"))
+            .map(|seed| {
+                Sampler::new(Sampling {
+                    seed: Some(seed),
+                    ..sampling.clone()
+                })
+                .choose(logits)
+                .expect("a token")
+            })
             .collect();
         seen.sort_unstable();
         seen.dedup();
@@ -242,34 +280,79 @@ mod tests {
     #[test]
     fn each_cut_leaves_the_tokens_it_should() {
         let logits = [2.0, 1.9, 0.0, 1.8, f32::NAN, f32::NEG_INFINITY];
-        let plain = Sampling::default();
-        check(plain.clone(), &logits, &[0, 1, 2, 3]);
-        check(Sampling::greedy(), &logits, &[0]);
-        check(Sampling { top_k: 2, ..plain.clone() }, &logits, &[0, 1]);
-        check(Sampling { min_p: 0.5, ..plain.clone() }, &logits, &[0, 1, 3]);
-        check(Sampling { top_p: 0.5, ..plain.clone() }, &logits, &[0, 1]);
-        check(Sampling { top_p: 0.0001, ..plain.clone() }, &logits, &[0]);
-        check(Sampling { logit_bias: vec![(2, 100.0)], ..plain.clone() }, &logits, &[2]);
-        check(Sampling { temperature: 0.001, ..plain }, &logits, &[0]);
+        let plain = Sampling::default;
+        check(&plain(), &logits, &[0, 1, 2, 3]);
+        check(&Sampling::greedy(), &logits, &[0]);
+        check(&Sampling { top_k: 2, ..plain() }, &logits, &[0, 1]);
+        check(
+            &Sampling {
+                min_p: 0.5,
+                ..plain()
+            },
+            &logits,
+            &[0, 1, 3],
+        );
+        check(
+            &Sampling {
+                top_p: 0.5,
+                ..plain()
+            },
+            &logits,
+            &[0, 1],
+        );
+        check(
+            &Sampling {
+                top_p: 0.0001,
+                ..plain()
+            },
+            &logits,
+            &[0],
+        );
+        check(
+            &Sampling {
+                logit_bias: vec![(2, 100.0)],
+                ..plain()
+            },
+            &logits,
+            &[2],
+        );
+        check(
+            &Sampling {
+                temperature: 0.001,
+                ..plain()
+            },
+            &logits,
+            &[0],
+        );
     }
 
     #[test]
     fn penalties_grow_with_each_repetition() {
-        let mut sampler = Sampler::new(Sampling { frequency_penalty: 1.0, ..Sampling::greedy() });
+        let mut sampler = Sampler::new(Sampling {
+            frequency_penalty: 1.0,
+            ..Sampling::greedy()
+        });
         let chosen: Vec<_> = (0..4).filter_map(|_| sampler.choose(&[3.0, 2.5, 0.0])).collect();
         assert_eq!(chosen, [0, 1, 0, 1]);
     }
 
     #[test]
     fn no_number_among_the_logits_is_no_token() {
-        assert_eq!(Sampler::new(Sampling::default()).choose(&[f32::NAN, f32::NEG_INFINITY]), None);
+        assert_eq!(
+            Sampler::new(Sampling::default()).choose(&[f32::NAN, f32::NEG_INFINITY]),
+            None
+        );
         assert_eq!(Sampler::new(Sampling::greedy()).choose(&[]), None);
     }
 
     #[test]
     fn a_nucleus_wider_than_the_first_sort_is_still_found() {
         let logits = vec![0.0; 5000];
-        let mut sampler = Sampler::new(Sampling { top_p: 0.9, seed: Some(1), ..Sampling::default() });
+        let mut sampler = Sampler::new(Sampling {
+            top_p: 0.9,
+            seed: Some(1),
+            ..Sampling::default()
+        });
         assert!(sampler.choose(&logits).is_some());
         assert_eq!(sampler.candidates.len(), 4500);
     }

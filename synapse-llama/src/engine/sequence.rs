@@ -3,15 +3,15 @@ use std::sync::Arc;
 use llama_cpp_2::token::LlamaToken;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::logprobs;
 use super::request::GenerateRequest;
 use super::sampling::Sampler;
 use super::shared::{Shared, Ticket};
 use super::stream::GenerationEvent;
 use super::text::{Released, ReplyText};
-use super::logprobs;
 use crate::error::LlamaError;
-use synapse_core::{Alternative, FinishReason, Logprobs, Token, Usage};
 use crate::weights::LlamaWeights;
+use synapse_core::{Alternative, FinishReason, Logprobs, Token, Usage};
 
 /// A request that was checked and taken, and where its events go.
 #[derive(Debug)]
@@ -48,12 +48,22 @@ pub(super) enum Next {
 
 impl Sequence {
     pub(super) fn new(job: Job, context_length: u32) -> Self {
-        let Job { request, events, ticket } = job;
+        let Job {
+            request,
+            events,
+            ticket,
+        } = job;
         let room = (context_length as usize).saturating_sub(request.prompt.len());
-        let asked = request.max_tokens.map_or(usize::MAX, |max_tokens| max_tokens as usize);
+        let asked = request
+            .max_tokens
+            .map_or(usize::MAX, |max_tokens| max_tokens as usize);
         Self {
             // The request was checked: every id is in the vocabulary, whose size is an `i32`.
-            prompt: request.prompt.iter().map(|&id| LlamaToken::new(id.cast_signed())).collect(),
+            prompt: request
+                .prompt
+                .iter()
+                .map(|&id| LlamaToken::new(id.cast_signed()))
+                .collect(),
             fed: 0,
             pending: None,
             sampler: Sampler::new(request.sampling),
@@ -118,10 +128,14 @@ impl Sequence {
 
     fn describe(&self, id: u32, token: LlamaToken, logits: &[f32], weights: &LlamaWeights) -> Token {
         let described = Token::new(id, weights.bytes_of(token));
-        let Some(top) = self.top_logprobs else { return described };
+        let Some(top) = self.top_logprobs else {
+            return described;
+        };
         let read = logprobs::of(logits, id, usize::from(top));
         let top = read.top.into_iter().filter_map(|(id, logprob)| {
-            weights.token(id).map(|token| Alternative::new(id, weights.bytes_of(token), logprob))
+            weights
+                .token(id)
+                .map(|token| Alternative::new(id, weights.bytes_of(token), logprob))
         });
         described.with_logprobs(Logprobs::new(read.chosen, top.collect()))
     }
@@ -130,7 +144,10 @@ impl Sequence {
         if released.text.is_empty() && released.tokens.is_empty() {
             return;
         }
-        let event = GenerationEvent::Text { text: released.text, tokens: released.tokens };
+        let event = GenerationEvent::Text {
+            text: released.text,
+            tokens: released.tokens,
+        };
         // A caller that left is noticed before the next step.
         let _left = self.events.send(Ok(event));
     }
@@ -140,7 +157,10 @@ impl Sequence {
         // Empty after a stop text.
         let rest = self.text.finish();
         self.send(rest);
-        let usage = Usage { input_tokens: self.prompt.len() as u64, output_tokens: self.chosen as u64 };
+        let usage = Usage {
+            input_tokens: self.prompt.len() as u64,
+            output_tokens: self.chosen as u64,
+        };
         Shared::count(&shared.finished, 1);
         drop(self.ticket);
         let _left = self.events.send(Ok(GenerationEvent::End { reason, usage }));

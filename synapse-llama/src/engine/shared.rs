@@ -88,7 +88,10 @@ impl Shared {
     /// Takes one of `places`, or `None` where all are taken.
     pub(super) fn admit(self: &Arc<Self>, places: usize) -> Option<Ticket> {
         let taken = |in_flight| (in_flight < places).then_some(in_flight + 1);
-        self.in_flight.fetch_update(SeqCst, SeqCst, taken).ok().map(|_before| Ticket(Arc::clone(self)))
+        self.in_flight
+            .fetch_update(SeqCst, SeqCst, taken)
+            .ok()
+            .map(|_before| Ticket(Arc::clone(self)))
     }
 
     /// Whether all of `places` are taken.

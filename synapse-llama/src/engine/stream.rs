@@ -39,8 +39,15 @@ pub struct Generation {
 }
 
 impl Generation {
-    pub(super) fn new(events: UnboundedReceiver<Result<GenerationEvent, LlamaError>>, shared: Arc<Shared>) -> Self {
-        Self { events, shared, over: false }
+    pub(super) fn new(
+        events: UnboundedReceiver<Result<GenerationEvent, LlamaError>>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            events,
+            shared,
+            over: false,
+        }
     }
 
     /// The next event; `None` after the end or an error. Dropping the future loses nothing.
@@ -49,7 +56,10 @@ impl Generation {
     }
 
     /// As [`next`](Self::next), for hand-written futures.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<GenerationEvent, LlamaError>>> {
+    pub fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<GenerationEvent, LlamaError>>> {
         if self.over {
             return Poll::Ready(None);
         }

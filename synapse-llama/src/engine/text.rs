@@ -30,7 +30,12 @@ pub(super) struct ReplyText {
 
 impl ReplyText {
     pub(super) fn new(stops: Vec<String>) -> Self {
-        Self { stops, held: Vec::new(), released: 0, tokens: VecDeque::new() }
+        Self {
+            stops,
+            held: Vec::new(),
+            released: 0,
+            tokens: VecDeque::new(),
+        }
     }
 
     /// Adds a token, whose text is `bytes`, and returns what is decided now.
@@ -63,13 +68,20 @@ impl ReplyText {
             tokens.push(token);
         }
         let text = String::from_utf8_lossy(&text).into_owned();
-        Released { text, tokens, stopped: false }
+        Released {
+            text,
+            tokens,
+            stopped: false,
+        }
     }
 
     /// Where the stop text that ends first begins in what is held.
     fn first_stop(&self) -> Option<usize> {
         let found = self.stops.iter().filter_map(|stop| {
-            let start = self.held.windows(stop.len()).position(|window| window == stop.as_bytes())?;
+            let start = self
+                .held
+                .windows(stop.len())
+                .position(|window| window == stop.as_bytes())?;
             Some((start + stop.len(), start))
         });
         found.min().map(|(_end, start)| start)
@@ -128,13 +140,23 @@ mod tests {
 
     fn check(stops: &[&str], pieces: &[&str], text: &str, stopped: bool, ids: &[u32]) {
         let pieces: Vec<&[u8]> = pieces.iter().map(|piece| piece.as_bytes()).collect();
-        assert_eq!(feed(stops, &pieces), (text.to_owned(), stopped, ids.to_vec()), "{stops:?} over {pieces:?}");
+        assert_eq!(
+            feed(stops, &pieces),
+            (text.to_owned(), stopped, ids.to_vec()),
+            "{stops:?} over {pieces:?}"
+        );
     }
 
     #[test]
     fn stops_are_found_across_tokens_and_never_shown() {
         check(&["END"], &["one E", "N", "D two"], "one ", true, &[0]);
-        check(&["END"], &["one E", "N", "T two"], "one ENT two", false, &[0, 1, 2]);
+        check(
+            &["END"],
+            &["one E", "N", "T two"],
+            "one ENT two",
+            false,
+            &[0, 1, 2],
+        );
         check(&["END"], &["one EN"], "one EN", false, &[0]);
         check(&["\n\n"], &["a\n", "b\n", "\n", "c"], "a\nb", true, &[0, 1]);
         check(&["aab"], &["a", "a", "a", "b"], "a", true, &[0]);

@@ -70,11 +70,22 @@ impl<'m> Worker<'m> {
             .with_n_threads(sizes.threads)
             .with_n_threads_batch(sizes.threads)
             .with_no_perf(true);
-        let context = backend::new_context(weights.model(), params).ok_or_else(|| refused("llama.cpp refused it"))?;
+        let context =
+            backend::new_context(weights.model(), params).ok_or_else(|| refused("llama.cpp refused it"))?;
         let embedder = Embedder::new(weights, sizes, Arc::clone(&shared));
         let batch = LlamaBatch::new(sizes.batch as usize, 1);
         let places = (0..sizes.parallel).map(|_| None).collect();
-        Ok(Self { weights, sizes, shared, commands, context, batch, places, waiting: VecDeque::new(), embedder })
+        Ok(Self {
+            weights,
+            sizes,
+            shared,
+            commands,
+            context,
+            batch,
+            places,
+            waiting: VecDeque::new(),
+            embedder,
+        })
     }
 
     /// Works until asked to stop, or until no handle is left.
@@ -120,7 +131,11 @@ impl<'m> Worker<'m> {
         self.waiting.retain(|job| !job.events.is_closed());
         Shared::count(&self.shared.cancelled, before - self.waiting.len());
         for place in 0..self.places.len() {
-            let abandoned = self.places.get(place).and_then(Option::as_ref).is_some_and(Sequence::is_abandoned);
+            let abandoned = self
+                .places
+                .get(place)
+                .and_then(Option::as_ref)
+                .is_some_and(Sequence::is_abandoned);
             if abandoned && self.free(place).is_some() {
                 Shared::count(&self.shared.cancelled, 1);
             }
@@ -130,7 +145,9 @@ impl<'m> Worker<'m> {
     /// Gives the lowest free places to those who wait longest.
     fn fill_places(&mut self) {
         for place in self.places.iter_mut().filter(|place| place.is_none()) {
-            let Some(job) = self.waiting.pop_front() else { return };
+            let Some(job) = self.waiting.pop_front() else {
+                return;
+            };
             *place = Some(Sequence::new(*job, self.sizes.context_length));
             Shared::count(&self.shared.started, 1);
             self.shared.active.fetch_add(1, SeqCst);
@@ -142,7 +159,9 @@ impl<'m> Worker<'m> {
         let sequence = self.places.get_mut(place)?.take()?;
         self.shared.active.fetch_sub(1, SeqCst);
         // Removing a whole sequence can't fail, and the id fits: it is below `MAX_PARALLEL`.
-        let _removed = self.context.clear_kv_cache_seq(u32::try_from(place).ok(), None, None);
+        let _removed = self
+            .context
+            .clear_kv_cache_seq(u32::try_from(place).ok(), None, None);
         Some(sequence)
     }
 
@@ -171,13 +190,17 @@ impl<'m> Worker<'m> {
         for (place, sequence) in occupied(&mut self.places) {
             let Some(token) = sequence.pending() else { continue };
             let index = self.batch.n_tokens();
-            self.batch.add(token, position(sequence.position()), &[position(place)], true)?;
+            self.batch
+                .add(token, position(sequence.position()), &[position(place)], true)?;
             sequence.mark_fed(1);
             rows.push(Row { place, index });
         }
-        let mut readers = occupied(&mut self.places).filter(|(_, sequence)| !sequence.unread_prompt().is_empty()).count();
+        let mut readers = occupied(&mut self.places)
+            .filter(|(_, sequence)| !sequence.unread_prompt().is_empty())
+            .count();
         for (place, sequence) in occupied(&mut self.places) {
-            let left = (self.sizes.batch as usize).saturating_sub(usize::try_from(self.batch.n_tokens()).unwrap_or(usize::MAX));
+            let left = (self.sizes.batch as usize)
+                .saturating_sub(usize::try_from(self.batch.n_tokens()).unwrap_or(usize::MAX));
             let unread = sequence.unread_prompt();
             if unread.is_empty() || left == 0 {
                 continue;
@@ -190,9 +213,13 @@ impl<'m> Worker<'m> {
             for (offset, &token) in unread.iter().take(share).enumerate() {
                 let wants_logits = completes && offset + 1 == share;
                 if wants_logits {
-                    rows.push(Row { place, index: self.batch.n_tokens() });
+                    rows.push(Row {
+                        place,
+                        index: self.batch.n_tokens(),
+                    });
                 }
-                self.batch.add(token, position(start + offset), &[position(place)], wants_logits)?;
+                self.batch
+                    .add(token, position(start + offset), &[position(place)], wants_logits)?;
             }
             sequence.mark_fed(share);
             Shared::count(&self.shared.prompt_tokens, share);
@@ -201,7 +228,9 @@ impl<'m> Worker<'m> {
     }
 
     fn advance(&mut self, row: Row) {
-        let Some(Some(sequence)) = self.places.get_mut(row.place) else { return };
+        let Some(Some(sequence)) = self.places.get_mut(row.place) else {
+            return;
+        };
         let next = sequence.advance(self.context.get_logits_ith(row.index), self.weights);
         match next {
             Next::Continue => Shared::count(&self.shared.generated_tokens, 1),
@@ -243,7 +272,10 @@ impl<'m> Worker<'m> {
 }
 
 fn occupied(places: &mut [Option<Sequence>]) -> impl Iterator<Item = (usize, &mut Sequence)> {
-    places.iter_mut().enumerate().filter_map(|(place, sequence)| Some((place, sequence.as_mut()?)))
+    places
+        .iter_mut()
+        .enumerate()
+        .filter_map(|(place, sequence)| Some((place, sequence.as_mut()?)))
 }
 
 /// llama.cpp's number for a position or a sequence; both are below the number of cells, which was checked to fit.

@@ -13,7 +13,11 @@ pub(super) struct Cursor<R> {
 impl<R: BufRead> Cursor<R> {
     /// Starts at the first byte of `source`, which has `length` bytes.
     pub(super) fn new(source: R, length: u64) -> Self {
-        Self { source, offset: 0, length }
+        Self {
+            source,
+            offset: 0,
+            length,
+        }
     }
 
     pub(super) fn offset(&self) -> u64 {
@@ -28,7 +32,11 @@ impl<R: BufRead> Cursor<R> {
     pub(super) fn expect_remaining(&self, bytes: u64, reading: &str) -> Result<(), GgufProblem> {
         let needed = self.offset.saturating_add(bytes);
         if needed > self.length {
-            return Err(GgufProblem::Truncated { reading: reading.to_owned(), needed, length: self.length });
+            return Err(GgufProblem::Truncated {
+                reading: reading.to_owned(),
+                needed,
+                length: self.length,
+            });
         }
         Ok(())
     }
@@ -63,7 +71,9 @@ impl<R: BufRead> Cursor<R> {
         self.expect_remaining(length, reading)?;
         let size = usize::try_from(length).ok().filter(|_| length <= limit);
         let Some(size) = size else {
-            return Err(GgufProblem::Malformed(format!("{reading} is {length} bytes long, more than {limit}")));
+            return Err(GgufProblem::Malformed(format!(
+                "{reading} is {length} bytes long, more than {limit}"
+            )));
         };
         let mut bytes = vec![0; size];
         self.fill(&mut bytes, reading)?;
@@ -106,6 +116,10 @@ impl<R: BufRead> Cursor<R> {
     /// The source ended before the length that it was announced with.
     fn shrunk(&self, wanted: u64, reading: &str) -> GgufProblem {
         let needed = self.offset.saturating_add(wanted);
-        GgufProblem::Truncated { reading: reading.to_owned(), needed, length: self.offset }
+        GgufProblem::Truncated {
+            reading: reading.to_owned(),
+            needed,
+            length: self.offset,
+        }
     }
 }

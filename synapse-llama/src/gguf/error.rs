@@ -11,7 +11,10 @@ pub struct GgufError {
 
 impl GgufError {
     pub(crate) fn new(path: &Path, problem: GgufProblem) -> Self {
-        Self { path: path.to_owned(), problem }
+        Self {
+            path: path.to_owned(),
+            problem,
+        }
     }
 
     /// The file that was refused.
@@ -28,7 +31,12 @@ impl GgufError {
 impl fmt::Display for GgufError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, problem } = self;
-        write!(f, "can't use the model file {}: {problem}; {}", path.display(), problem.remedy())
+        write!(
+            f,
+            "can't use the model file {}: {problem}; {}",
+            path.display(),
+            problem.remedy()
+        )
     }
 }
 
@@ -101,10 +109,16 @@ impl GgufProblem {
         match self {
             Self::Missing => "check the path, or fetch the model first",
             Self::NotAFile => "give the path of a .gguf file",
-            Self::Empty | Self::Truncated { .. } => "the download probably stopped early: fetch it again and compare its sha256",
-            Self::NotGguf { .. } => "give a model in GGUF format (convert others with llama.cpp's convert_hf_to_gguf.py)",
+            Self::Empty | Self::Truncated { .. } => {
+                "the download probably stopped early: fetch it again and compare its sha256"
+            }
+            Self::NotGguf { .. } => {
+                "give a model in GGUF format (convert others with llama.cpp's convert_hf_to_gguf.py)"
+            }
             Self::Version(_) | Self::BigEndian => "convert the model again with a current llama.cpp",
-            Self::TooLarge { .. } | Self::Malformed(_) => "the file is damaged: fetch it again and compare its sha256",
+            Self::TooLarge { .. } | Self::Malformed(_) => {
+                "the file is damaged: fetch it again and compare its sha256"
+            }
             Self::Unsupported(_) => "choose another model file",
             Self::Io(_) => "check that the file is readable by this user",
         }

@@ -45,7 +45,12 @@ impl Gguf {
         let pair_count = metadata::read_count(&mut cursor)?;
         let metadata = metadata::read(&mut cursor, pair_count)?;
         let tensors = tensor::read(&mut cursor, tensor_count)?;
-        let gguf = Self { version, length, metadata, tensors };
+        let gguf = Self {
+            version,
+            length,
+            metadata,
+            tensors,
+        };
         gguf.check_extent(cursor.offset())?;
         model_checks::check(&gguf)?;
         Ok(gguf)
@@ -113,26 +118,39 @@ impl Gguf {
         let data_start = header_end.next_multiple_of(alignment);
         for tensor in &self.tensors {
             if !tensor.offset().is_multiple_of(alignment) {
-                return Err(GgufProblem::Malformed(format!("tensor {} is not aligned to {alignment} bytes", tensor.name())));
+                return Err(GgufProblem::Malformed(format!(
+                    "tensor {} is not aligned to {alignment} bytes",
+                    tensor.name()
+                )));
             }
-            let end = data_start.saturating_add(tensor.offset()).saturating_add(tensor.bytes());
+            let end = data_start
+                .saturating_add(tensor.offset())
+                .saturating_add(tensor.bytes());
             if end > self.length {
                 let reading = format!("tensor {}", tensor.name());
-                return Err(GgufProblem::Truncated { reading, needed: end, length: self.length });
+                return Err(GgufProblem::Truncated {
+                    reading,
+                    needed: end,
+                    length: self.length,
+                });
             }
         }
         Ok(())
     }
 
     fn alignment(&self) -> Result<u64, GgufProblem> {
-        let Some(value) = self.value("general.alignment") else { return Ok(DEFAULT_ALIGNMENT) };
+        let Some(value) = self.value("general.alignment") else {
+            return Ok(DEFAULT_ALIGNMENT);
+        };
         let alignment = match value {
             MetadataValue::Integer(number) => u64::try_from(*number).ok(),
             _ => None,
         };
         alignment
             .filter(|alignment| alignment.is_power_of_two() && *alignment <= MAX_ALIGNMENT)
-            .ok_or_else(|| GgufProblem::Malformed("general.alignment is not a power of two of bytes".to_owned()))
+            .ok_or_else(|| {
+                GgufProblem::Malformed("general.alignment is not a power of two of bytes".to_owned())
+            })
     }
 }
 
@@ -156,7 +174,9 @@ fn read_magic_and_version<R: BufRead>(cursor: &mut Cursor<R>) -> Result<u32, Ggu
     }
     let magic: [u8; 4] = cursor.array("the magic number")?;
     if magic != *b"GGUF" {
-        return Err(GgufProblem::NotGguf { magic: magic.to_vec() });
+        return Err(GgufProblem::NotGguf {
+            magic: magic.to_vec(),
+        });
     }
     match cursor.u32("the version")? {
         version @ 2..=3 => Ok(version),

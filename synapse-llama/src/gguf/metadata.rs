@@ -70,7 +70,11 @@ pub(super) fn read<R: BufRead>(cursor: &mut Cursor<R>, pairs: u64) -> Result<Met
             kept += text.len() as u64;
         }
         if kept > MAX_KEPT {
-            return Err(GgufProblem::TooLarge { what: "bytes of metadata strings", count: kept, limit: MAX_KEPT });
+            return Err(GgufProblem::TooLarge {
+                what: "bytes of metadata strings",
+                count: kept,
+                limit: MAX_KEPT,
+            });
         }
         if let Some(_twice) = metadata.insert(key.clone(), value) {
             return Err(GgufProblem::Malformed(format!("metadata key {key} stands twice")));
@@ -94,13 +98,22 @@ fn read_value<R: BufRead>(cursor: &mut Cursor<R>, key: &str) -> Result<MetadataV
             Ok(MetadataValue::Text(String::from_utf8_lossy(&bytes).into_owned()))
         }
         Tag::Bool => Ok(MetadataValue::Bool(cursor.array::<1>(&reading)? != [0])),
-        Tag::F32 => Ok(MetadataValue::Float(f32::from_le_bytes(cursor.array(&reading)?).into())),
+        Tag::F32 => Ok(MetadataValue::Float(
+            f32::from_le_bytes(cursor.array(&reading)?).into(),
+        )),
         Tag::F64 => Ok(MetadataValue::Float(f64::from_le_bytes(cursor.array(&reading)?))),
-        Tag::Int { bytes, signed } => read_integer(cursor, bytes, signed, &reading).map(MetadataValue::Integer),
+        Tag::Int { bytes, signed } => {
+            read_integer(cursor, bytes, signed, &reading).map(MetadataValue::Integer)
+        }
     }
 }
 
-fn read_integer<R: BufRead>(cursor: &mut Cursor<R>, bytes: u64, signed: bool, reading: &str) -> Result<i128, GgufProblem> {
+fn read_integer<R: BufRead>(
+    cursor: &mut Cursor<R>,
+    bytes: u64,
+    signed: bool,
+    reading: &str,
+) -> Result<i128, GgufProblem> {
     Ok(match (bytes, signed) {
         (1, false) => u8::from_le_bytes(cursor.array(reading)?).into(),
         (1, true) => i8::from_le_bytes(cursor.array(reading)?).into(),
@@ -113,7 +126,11 @@ fn read_integer<R: BufRead>(cursor: &mut Cursor<R>, bytes: u64, signed: bool, re
     })
 }
 
-fn read_array<R: BufRead>(cursor: &mut Cursor<R>, key: &str, reading: &str) -> Result<MetadataValue, GgufProblem> {
+fn read_array<R: BufRead>(
+    cursor: &mut Cursor<R>,
+    key: &str,
+    reading: &str,
+) -> Result<MetadataValue, GgufProblem> {
     let tag = Tag::read(cursor, reading)?;
     let length = cursor.count("elements of one metadata array", MAX_ELEMENTS)?;
     let kind = match tag {
@@ -141,7 +158,12 @@ fn skip_elements<R: BufRead>(
     Ok(kind)
 }
 
-fn read_strings<R: BufRead>(cursor: &mut Cursor<R>, key: &str, length: u64, reading: &str) -> Result<(), GgufProblem> {
+fn read_strings<R: BufRead>(
+    cursor: &mut Cursor<R>,
+    key: &str,
+    length: u64,
+    reading: &str,
+) -> Result<(), GgufProblem> {
     // Each string has at least its eight bytes of length: a count the file can't hold is refused at once.
     cursor.expect_remaining(length.saturating_mul(8), reading)?;
     if key != VOCABULARY {
@@ -160,7 +182,9 @@ fn read_strings<R: BufRead>(cursor: &mut Cursor<R>, key: &str, length: u64, read
             piece = format!("[EMPTY_{index}]").into_bytes();
         }
         if !seen.insert(piece) {
-            return Err(GgufProblem::Malformed(format!("token {index} of the vocabulary stands in it twice")));
+            return Err(GgufProblem::Malformed(format!(
+                "token {index} of the vocabulary stands in it twice"
+            )));
         }
     }
     Ok(())
@@ -179,20 +203,48 @@ enum Tag {
 impl Tag {
     fn read<R: BufRead>(cursor: &mut Cursor<R>, reading: &str) -> Result<Self, GgufProblem> {
         Ok(match cursor.u32(reading)? {
-            0 => Self::Int { bytes: 1, signed: false },
-            1 => Self::Int { bytes: 1, signed: true },
-            2 => Self::Int { bytes: 2, signed: false },
-            3 => Self::Int { bytes: 2, signed: true },
-            4 => Self::Int { bytes: 4, signed: false },
-            5 => Self::Int { bytes: 4, signed: true },
+            0 => Self::Int {
+                bytes: 1,
+                signed: false,
+            },
+            1 => Self::Int {
+                bytes: 1,
+                signed: true,
+            },
+            2 => Self::Int {
+                bytes: 2,
+                signed: false,
+            },
+            3 => Self::Int {
+                bytes: 2,
+                signed: true,
+            },
+            4 => Self::Int {
+                bytes: 4,
+                signed: false,
+            },
+            5 => Self::Int {
+                bytes: 4,
+                signed: true,
+            },
             6 => Self::F32,
             7 => Self::Bool,
             8 => Self::Text,
             9 => Self::Array,
-            10 => Self::Int { bytes: 8, signed: false },
-            11 => Self::Int { bytes: 8, signed: true },
+            10 => Self::Int {
+                bytes: 8,
+                signed: false,
+            },
+            11 => Self::Int {
+                bytes: 8,
+                signed: true,
+            },
             12 => Self::F64,
-            unknown => return Err(GgufProblem::Malformed(format!("{reading} has the unknown type {unknown}"))),
+            unknown => {
+                return Err(GgufProblem::Malformed(format!(
+                    "{reading} has the unknown type {unknown}"
+                )));
+            }
         })
     }
 }

@@ -23,34 +23,34 @@ impl TensorType {
     /// The type that ggml numbers `id`, or `None` where the pinned llama.cpp has none or no longer supports it.
     pub fn from_id(id: u32) -> Option<Self> {
         let (block, bytes) = match id {
-            0 | 26 => (1, 4),             // F32, I32
-            1 | 25 | 30 => (1, 2),        // F16, I16, BF16
-            2 | 20 => (32, 18),           // Q4_0, IQ4_NL
-            3 => (32, 20),                // Q4_1
-            6 => (32, 22),                // Q5_0
-            7 => (32, 24),                // Q5_1
-            8 => (32, 34),                // Q8_0
-            9 => (32, 36),                // Q8_1
-            10 => (256, 84),              // Q2_K
-            11 | 21 => (256, 110),        // Q3_K, IQ3_S
-            12 => (256, 144),             // Q4_K
-            13 => (256, 176),             // Q5_K
-            14 => (256, 210),             // Q6_K
-            15 => (256, 292),             // Q8_K
-            16 | 35 => (256, 66),         // IQ2_XXS, TQ2_0
-            17 => (256, 74),              // IQ2_XS
-            18 => (256, 98),              // IQ3_XXS
-            19 => (256, 50),              // IQ1_S
-            22 => (256, 82),              // IQ2_S
-            23 => (256, 136),             // IQ4_XS
-            24 => (1, 1),                 // I8
-            27 | 28 => (1, 8),            // I64, F64
-            29 => (256, 56),              // IQ1_M
-            34 => (256, 54),              // TQ1_0
-            39 => (32, 17),               // MXFP4
-            40 => (64, 36),               // NVFP4
-            41 => (128, 18),              // Q1_0
-            42 => (64, 18),               // Q2_0
+            0 | 26 => (1, 4),      // F32, I32
+            1 | 25 | 30 => (1, 2), // F16, I16, BF16
+            2 | 20 => (32, 18),    // Q4_0, IQ4_NL
+            3 => (32, 20),         // Q4_1
+            6 => (32, 22),         // Q5_0
+            7 => (32, 24),         // Q5_1
+            8 => (32, 34),         // Q8_0
+            9 => (32, 36),         // Q8_1
+            10 => (256, 84),       // Q2_K
+            11 | 21 => (256, 110), // Q3_K, IQ3_S
+            12 => (256, 144),      // Q4_K
+            13 => (256, 176),      // Q5_K
+            14 => (256, 210),      // Q6_K
+            15 => (256, 292),      // Q8_K
+            16 | 35 => (256, 66),  // IQ2_XXS, TQ2_0
+            17 => (256, 74),       // IQ2_XS
+            18 => (256, 98),       // IQ3_XXS
+            19 => (256, 50),       // IQ1_S
+            22 => (256, 82),       // IQ2_S
+            23 => (256, 136),      // IQ4_XS
+            24 => (1, 1),          // I8
+            27 | 28 => (1, 8),     // I64, F64
+            29 => (256, 56),       // IQ1_M
+            34 => (256, 54),       // TQ1_0
+            39 => (32, 17),        // MXFP4
+            40 => (64, 36),        // NVFP4
+            41 => (128, 18),       // Q1_0
+            42 => (64, 18),        // Q2_0
             _ => return None,
         };
         Some(Self { id, block, bytes })
@@ -121,7 +121,10 @@ pub(super) fn read<R: BufRead>(cursor: &mut Cursor<R>, count: u64) -> Result<Vec
     for index in 0..count {
         let tensor = read_one(cursor, index)?;
         if !names.insert(tensor.name.clone()) {
-            return Err(GgufProblem::Malformed(format!("tensor {} stands twice", tensor.name)));
+            return Err(GgufProblem::Malformed(format!(
+                "tensor {} stands twice",
+                tensor.name
+            )));
         }
         tensors.push(tensor);
     }
@@ -133,17 +136,29 @@ fn read_one<R: BufRead>(cursor: &mut Cursor<R>, index: u64) -> Result<TensorInfo
     let name = cursor.string(&reading, MAX_NAME)?;
     let dimensions = cursor.u32(&reading)?;
     if dimensions == 0 || dimensions > MAX_DIMENSIONS {
-        return Err(GgufProblem::Malformed(format!("tensor {name} has {dimensions} dimensions")));
+        return Err(GgufProblem::Malformed(format!(
+            "tensor {name} has {dimensions} dimensions"
+        )));
     }
-    let shape = (0..dimensions).map(|_| cursor.u64(&reading)).collect::<Result<Vec<_>, _>>()?;
+    let shape = (0..dimensions)
+        .map(|_| cursor.u64(&reading))
+        .collect::<Result<Vec<_>, _>>()?;
     let id = cursor.u32(&reading)?;
     let Some(kind) = TensorType::from_id(id) else {
-        return Err(GgufProblem::Unsupported(format!("tensor {name} has the type {id}, which this llama.cpp lacks")));
+        return Err(GgufProblem::Unsupported(format!(
+            "tensor {name} has the type {id}, which this llama.cpp lacks"
+        )));
     };
     let bytes = size(&shape, kind)
         .ok_or_else(|| GgufProblem::Malformed(format!("tensor {name} has the impossible shape {shape:?}")))?;
     let offset = cursor.u64(&reading)?;
-    Ok(TensorInfo { name, shape, kind, offset, bytes })
+    Ok(TensorInfo {
+        name,
+        shape,
+        kind,
+        offset,
+        bytes,
+    })
 }
 
 /// A tensor's size in bytes; `None` where a dimension is zero, rows aren't whole blocks, or the numbers overflow.
@@ -152,7 +167,11 @@ fn size(shape: &[u64], kind: TensorType) -> Option<u64> {
     if row % kind.block != 0 {
         return None;
     }
-    let elements = shape.iter().try_fold(1_u64, |product, &n| product.checked_mul(n).filter(|&p| p > 0))?;
+    let elements = shape
+        .iter()
+        .try_fold(1_u64, |product, &n| product.checked_mul(n).filter(|&p| p > 0))?;
     i64::try_from(elements).ok()?;
-    (elements / kind.block).checked_mul(kind.bytes).filter(|&bytes| i64::try_from(bytes).is_ok())
+    (elements / kind.block)
+        .checked_mul(kind.bytes)
+        .filter(|&bytes| i64::try_from(bytes).is_ok())
 }

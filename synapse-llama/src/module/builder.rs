@@ -44,8 +44,15 @@ impl LlamaModule {
 
 impl LlamaModuleBuilder {
     fn new(path: &Path, source: Source) -> Self {
-        let model_id = path.file_stem().map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned());
-        Self(Setup { source, model_id, engine: EngineConfig::default(), progress: None })
+        let model_id = path
+            .file_stem()
+            .map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned());
+        Self(Setup {
+            source,
+            model_id,
+            engine: EngineConfig::default(),
+            progress: None,
+        })
     }
 
     /// The name that requests use. Default: the file's name without `.gguf`.

@@ -50,7 +50,14 @@ impl Loaded {
         let mut capabilities = capabilities(model, template.is_ok());
         capabilities.concurrency = u32::try_from(engine.parallel()).ok();
         capabilities.resources = resources(&weights, &engine);
-        Ok(Self { weights, engine, tokenizer, template, capabilities, since: Instant::now() })
+        Ok(Self {
+            weights,
+            engine,
+            tokenizer,
+            template,
+            capabilities,
+            since: Instant::now(),
+        })
     }
 }
 
@@ -60,7 +67,9 @@ pub(super) fn capabilities_before_loading(model: ModelInfo) -> ModuleCapabilitie
 }
 
 fn capabilities(model: ModelInfo, chat: bool) -> ModuleCapabilities {
-    let named = ModuleCapabilities::new("llama").with_streaming().with_model(model);
+    let named = ModuleCapabilities::new("llama")
+        .with_streaming()
+        .with_model(model);
     let named = if chat { named.with_task(Task::CHAT) } else { named };
     let mut capabilities = named.with_task(Task::TEXT_COMPLETION).with_task(Task::EMBEDDINGS);
     capabilities.top_logprobs = TOP_LOGPROBS;

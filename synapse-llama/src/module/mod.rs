@@ -10,7 +10,8 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use synapse_core::{
-    Body, Error, Health, InferenceModule, Input, MetricsData, ModelInfo, ModuleCapabilities, Output, async_trait,
+    Body, Error, Health, InferenceModule, Input, MetricsData, ModelInfo, ModuleCapabilities, Output,
+    async_trait,
 };
 
 pub use builder::LlamaModuleBuilder;
@@ -46,7 +47,11 @@ pub struct LlamaModule {
 
 impl LlamaModule {
     fn new(setup: Setup) -> Self {
-        Self { setup: Arc::new(setup), loaded: RwLock::new(None), loading: tokio::sync::Mutex::new(()) }
+        Self {
+            setup: Arc::new(setup),
+            loaded: RwLock::new(None),
+            loading: tokio::sync::Mutex::new(()),
+        }
     }
 
     /// The name that requests use.
@@ -61,7 +66,9 @@ impl LlamaModule {
 
     /// What the engine has done and is doing; zeroes before it is loaded.
     pub fn stats(&self) -> EngineStats {
-        self.loaded().map(|loaded| loaded.engine.stats()).unwrap_or_default()
+        self.loaded()
+            .map(|loaded| loaded.engine.stats())
+            .unwrap_or_default()
     }
 
     fn loaded(&self) -> Option<Arc<Loaded>> {
@@ -70,13 +77,19 @@ impl LlamaModule {
     }
 
     fn set_loaded(&self, loaded: Option<Arc<Loaded>>) -> Option<Arc<Loaded>> {
-        std::mem::replace(&mut *self.loaded.write().unwrap_or_else(PoisonError::into_inner), loaded)
+        std::mem::replace(
+            &mut *self.loaded.write().unwrap_or_else(PoisonError::into_inner),
+            loaded,
+        )
     }
 
     fn ready(&self) -> Result<Arc<Loaded>, Error> {
         self.loaded().ok_or_else(|| {
-            Error::unavailable("not_initialized", format!("the model {} is not loaded", self.setup.model_id))
-                .with_hint("call initialize first")
+            Error::unavailable(
+                "not_initialized",
+                format!("the model {} is not loaded", self.setup.model_id),
+            )
+            .with_hint("call initialize first")
         })
     }
 }
@@ -86,7 +99,10 @@ impl InferenceModule for LlamaModule {
     async fn initialize(&self) -> Result<(), Error> {
         let _one_at_a_time = self.loading.lock().await;
         let before = self.loaded();
-        if before.as_ref().is_some_and(|loaded| loaded.engine.status() == EngineStatus::Running) {
+        if before
+            .as_ref()
+            .is_some_and(|loaded| loaded.engine.status() == EngineStatus::Running)
+        {
             return Ok(());
         }
         let setup = Arc::clone(&self.setup);
@@ -98,9 +114,13 @@ impl InferenceModule for LlamaModule {
     }
 
     async fn health_check(&self) -> Result<Health, Error> {
-        let Some(loaded) = self.loaded() else { return Ok(Health::unhealthy("no model is loaded")) };
+        let Some(loaded) = self.loaded() else {
+            return Ok(Health::unhealthy("no model is loaded"));
+        };
         Ok(match loaded.engine.status() {
-            EngineStatus::Running if loaded.engine.is_full() => Health::degraded("all sequences are busy and the queue is full"),
+            EngineStatus::Running if loaded.engine.is_full() => {
+                Health::degraded("all sequences are busy and the queue is full")
+            }
             EngineStatus::Running => Health::ready().since(loaded.since),
             EngineStatus::Stopped => Health::unhealthy("the engine was shut down"),
             EngineStatus::Failed(reason) => Health::unhealthy(reason),
@@ -153,7 +173,9 @@ impl InferenceModule for LlamaModule {
 
     async fn shutdown(&self) -> Result<(), Error> {
         // The value stays, so that health can say that it was shut down.
-        let Some(loaded) = self.loaded() else { return Ok(()) };
+        let Some(loaded) = self.loaded() else {
+            return Ok(());
+        };
         off_the_reactor(move || {
             loaded.engine.stop();
             Ok(())
@@ -188,7 +210,10 @@ where
         Ok(result) => Ok(result?),
         Err(join) => match join.try_into_panic() {
             Ok(panic) => Err(Error::from_panic(&*panic)),
-            Err(_cancelled) => Err(Error::unavailable("runtime_shut_down", "the runtime that the module runs on is ending")),
+            Err(_cancelled) => Err(Error::unavailable(
+                "runtime_shut_down",
+                "the runtime that the module runs on is ending",
+            )),
         },
     }
 }

@@ -33,18 +33,26 @@ pub(super) fn prepare(loaded: &Loaded, task: &Task, request: Request) -> Result<
         (task, Prompt::Texts(_) | Prompt::Tokens(_)) if *task == Task::EMBEDDINGS => {
             documents(loaded, &request.prompt).map(Work::Embed)
         }
-        _ => Err(LlamaError::Unsupported(format!("the task {task} can't be done with a prompt of this shape"))),
+        _ => Err(LlamaError::Unsupported(format!(
+            "the task {task} can't be done with a prompt of this shape"
+        ))),
     }
 }
 
 fn chat(loaded: &Loaded, messages: &[Message], tools: Option<&Json>) -> Result<Vec<u32>, LlamaError> {
     let template = loaded.template.as_ref().map_err(Clone::clone)?;
     if messages.is_empty() {
-        return Err(LlamaError::invalid("messages", "is empty; send at least one message"));
+        return Err(LlamaError::invalid(
+            "messages",
+            "is empty; send at least one message",
+        ));
     }
     if tools.is_some() && !template.knows_tools() {
         let reason = "this model's chat template has no place for tools; leave them out";
-        return Err(LlamaError::UnsupportedParameter { name: "tools".to_owned(), reason });
+        return Err(LlamaError::UnsupportedParameter {
+            name: "tools".to_owned(),
+            reason,
+        });
     }
     let said = messages.iter().filter_map(|message| message.content.text());
     check_length(loaded, said.map(|text| text.len()).sum())?;
@@ -56,7 +64,10 @@ fn chat(loaded: &Loaded, messages: &[Message], tools: Option<&Json>) -> Result<V
 /// The tools, unless the client sent them and forbade their use.
 fn tools(request: &Request) -> Option<&Json> {
     let forbidden = request.other.get("tool_choice").and_then(Json::as_str) == Some("none");
-    let tools = request.other.get("tools").filter(|tools| tools.as_array().is_some_and(|tools| !tools.is_empty()));
+    let tools = request
+        .other
+        .get("tools")
+        .filter(|tools| tools.as_array().is_some_and(|tools| !tools.is_empty()));
     tools.filter(|_| !forbidden)
 }
 
@@ -73,7 +84,10 @@ fn documents(loaded: &Loaded, prompt: &Prompt) -> Result<Vec<Vec<u32>>, LlamaErr
         _ => Vec::new(),
     };
     if documents.is_empty() || documents.len() > MAX_TEXTS {
-        return Err(LlamaError::invalid("input", format!("must hold 1 to {MAX_TEXTS} texts")));
+        return Err(LlamaError::invalid(
+            "input",
+            format!("must hold 1 to {MAX_TEXTS} texts"),
+        ));
     }
     Ok(documents)
 }
@@ -82,7 +96,10 @@ fn only_prompt(mut prompts: Vec<Vec<u32>>) -> Result<Vec<u32>, LlamaError> {
     let reason = "one prompt a request; send the others on their own";
     match (prompts.pop(), prompts.is_empty()) {
         (Some(prompt), true) => Ok(prompt),
-        _ => Err(LlamaError::UnsupportedParameter { name: "prompt".to_owned(), reason }),
+        _ => Err(LlamaError::UnsupportedParameter {
+            name: "prompt".to_owned(),
+            reason,
+        }),
     }
 }
 
@@ -91,7 +108,10 @@ fn check_length(loaded: &Loaded, bytes: usize) -> Result<(), LlamaError> {
     let context_length = loaded.engine.context_length();
     let prompt_tokens = loaded.tokenizer.fewest_tokens(bytes);
     if prompt_tokens >= u64::from(context_length) {
-        return Err(LlamaError::PromptTooLong { prompt_tokens, context_length });
+        return Err(LlamaError::PromptTooLong {
+            prompt_tokens,
+            context_length,
+        });
     }
     Ok(())
 }
@@ -101,7 +121,10 @@ fn generate(loaded: &Loaded, prompt: Vec<u32>, request: Request) -> Result<Gener
     job.sampling = sampling(&request.params);
     job.sampling.logit_bias = logit_bias(request.other.get("logit_bias"))?;
     job.max_tokens = request.params.max_tokens;
-    job.top_logprobs = request.params.logprobs.then(|| request.params.top_logprobs.unwrap_or(0));
+    job.top_logprobs = request
+        .params
+        .logprobs
+        .then(|| request.params.top_logprobs.unwrap_or(0));
     job.stop = request.params.stop;
     loaded.engine.check(&job)?;
     Ok(job)
@@ -121,17 +144,27 @@ fn sampling(params: &Params) -> Sampling {
 
 /// OpenAI's object of token ids, as text, and biases.
 fn logit_bias(field: Option<&Json>) -> Result<Vec<(u32, f32)>, LlamaError> {
-    let wrong = || LlamaError::invalid("logit_bias", "must be an object of token ids and numbers from -100 to 100");
+    let wrong = || {
+        LlamaError::invalid(
+            "logit_bias",
+            "must be an object of token ids and numbers from -100 to 100",
+        )
+    };
     let fields = match field {
         None | Some(Json::Null) => return Ok(Vec::new()),
         Some(Json::Object(fields)) => fields,
         Some(_) => return Err(wrong()),
     };
-    let biases = fields.iter().map(|(token, bias)| Some((token.parse().ok()?, narrow(bias.as_f64()?))));
+    let biases = fields
+        .iter()
+        .map(|(token, bias)| Some((token.parse().ok()?, narrow(bias.as_f64()?))));
     biases.collect::<Option<_>>().ok_or_else(wrong)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "biases are -100 to 100; what is out of range stays out of it")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "biases are -100 to 100; what is out of range stays out of it"
+)]
 fn narrow(number: f64) -> f32 {
     number as f32
 }

@@ -24,7 +24,9 @@ impl Stream for Reply {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_next(context).map(|event| {
             Some(match event? {
-                Ok(GenerationEvent::Text { text, tokens }) => Ok(Chunk::delta(Delta::text(text).with_tokens(tokens))),
+                Ok(GenerationEvent::Text { text, tokens }) => {
+                    Ok(Chunk::delta(Delta::text(text).with_tokens(tokens)))
+                }
                 Ok(GenerationEvent::End { reason, usage }) => {
                     Ok(Chunk::delta(Delta::finish(reason).with_usage(usage)).into_last())
                 }
@@ -42,7 +44,10 @@ pub(super) async fn embeddings(engine: &Engine, texts: Vec<Vec<u32>>) -> Result<
         deltas.push(Delta::embedding(index, engine.embed(text).await?));
     }
     if let Some(last) = deltas.last_mut() {
-        last.usage = Some(Usage { input_tokens, output_tokens: 0 });
+        last.usage = Some(Usage {
+            input_tokens,
+            output_tokens: 0,
+        });
     }
     Ok(Body::from_deltas(deltas))
 }

@@ -18,12 +18,19 @@ pub(super) fn flatten(messages: &[Message]) -> Result<Vec<Json>, LlamaError> {
 fn flatten_one(message: &Message) -> Result<Json, LlamaError> {
     let mut fields = Map::new();
     for (key, value) in &message.other {
-        let value = if key == "tool_calls" { with_object_arguments(value) } else { value.clone() };
+        let value = if key == "tool_calls" {
+            with_object_arguments(value)
+        } else {
+            value.clone()
+        };
         fields.insert(key.clone(), value);
     }
     let content = match &message.content {
         Content::None => Json::Null,
-        some => some.text().map(|text| Json::from(text.into_owned())).ok_or_else(not_text)?,
+        some => some
+            .text()
+            .map(|text| Json::from(text.into_owned()))
+            .ok_or_else(not_text)?,
     };
     fields.insert("content".to_owned(), content);
     fields.insert("role".to_owned(), Json::from(message.role.clone()));
@@ -40,7 +47,9 @@ fn with_object_arguments(calls: &Json) -> Json {
     let mut calls = calls.clone();
     for call in calls.as_array_mut().into_iter().flatten() {
         if let Some(arguments) = call.pointer_mut("/function/arguments")
-            && let Some(object) = arguments.as_str().and_then(|text| serde_json::from_str::<Json>(text).ok())
+            && let Some(object) = arguments
+                .as_str()
+                .and_then(|text| serde_json::from_str::<Json>(text).ok())
             && object.is_object()
         {
             *arguments = object;
@@ -59,9 +68,11 @@ fn nested(json: &Json, mask: &Mask<'_>, depth: usize) -> Value {
         _ if depth > MAX_DEPTH => Value::UNDEFINED,
         Json::String(text) => Value::from(mask.apply(text)),
         Json::Array(items) => items.iter().map(|item| nested(item, mask, depth + 1)).collect(),
-        Json::Object(fields) => {
-            fields.iter().map(|(key, value)| (mask.apply(key), nested(value, mask, depth + 1))).collect()
-        }
+        Json::Object(fields) => Value::from_pairs(
+            fields
+                .iter()
+                .map(|(key, value)| (mask.apply(key), nested(value, mask, depth + 1))),
+        ),
         Json::Null => Value::from(()),
         Json::Bool(truth) => Value::from(*truth),
         Json::Number(number) => number_to_value(number),
@@ -69,6 +80,11 @@ fn nested(json: &Json, mask: &Mask<'_>, depth: usize) -> Value {
 }
 
 fn number_to_value(number: &Number) -> Value {
-    let whole = number.as_i64().map(Value::from).or_else(|| number.as_u64().map(Value::from));
-    whole.or_else(|| number.as_f64().map(Value::from)).unwrap_or(Value::UNDEFINED)
+    let whole = number
+        .as_i64()
+        .map(Value::from)
+        .or_else(|| number.as_u64().map(Value::from));
+    whole
+        .or_else(|| number.as_f64().map(Value::from))
+        .unwrap_or(Value::UNDEFINED)
 }

@@ -19,7 +19,12 @@ pub(super) fn fuel_for(bytes: usize) -> u64 {
 /// An environment with one template in it.
 pub(super) fn compile(name: &'static str, source: &str) -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.set_syntax(
+        SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()?,
+    );
     // A prompt is not HTML.
     environment.set_auto_escape_callback(|_name| AutoEscape::None);
     environment.set_unknown_method_callback(unknown_method_callback);
@@ -53,7 +58,10 @@ fn without_generation_tags(source: &str) -> String {
         let (before, tag_on) = rest.split_at(start);
         let length = tag_on.find("%}").map_or(tag_on.len(), |end| end + 2);
         let (tag, after) = tag_on.split_at(length);
-        let word = tag.trim_start_matches("{%").trim_end_matches("%}").trim_matches(['-', '+', ' ', '\n', '\t']);
+        let word = tag
+            .trim_start_matches("{%")
+            .trim_end_matches("%}")
+            .trim_matches(['-', '+', ' ', '\n', '\t']);
         kept.push_str(before);
         if word == "generation" || word == "endgeneration" {
             // A comment trims white space as the tag did.

@@ -8,6 +8,10 @@ use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
 /// minijinja's own filter escapes `<`, `>`, `&` and `'` for HTML, and a model would see that.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "filters are called with their arguments' values"
+)]
 pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = options.get("indent")?;
     let separators: Option<Vec<String>> = options.get("separators")?;
@@ -17,7 +21,10 @@ pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     options.assert_all_used()?;
     let compact = separators.is_some_and(|pair| pair.iter().all(|text| text.trim() == text));
     match indent {
-        Some(width) => write(value, PrettyFormatter::with_indent(" ".repeat(width.min(16)).as_bytes())),
+        Some(width) => write(
+            value,
+            PrettyFormatter::with_indent(" ".repeat(width.min(16)).as_bytes()),
+        ),
         None if compact => write(value, CompactFormatter),
         None => write(value, Spaced),
     }

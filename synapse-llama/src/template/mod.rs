@@ -26,8 +26,12 @@ const NAME: &str = "chat";
 /// A chat template from a GGUF: messages in, prompt out.
 ///
 /// A template is a program from a file that somebody made, so it runs in bounds: a budget of steps and bytes that grows
-/// with the conversation, no files, no network. What messages contain stays text: a control token that is written out
-/// in a message (`<|im_end|>`) reaches the model as those characters, never as the token (see [`PromptPiece`]).
+/// with the conversation, no files, no network. One hole is left: the template engine charges nothing for joining lists,
+/// so a template made to double a list again and again takes all memory; load files from makers you trust.
+///
+/// What messages contain stays text: a control token that is written out in a message (`<|im_end|>`) reaches the model
+/// as those characters, never as the token (see [`PromptPiece`]). That holds for tokens that the file marks as control
+/// tokens; those that it marks as 'user defined', such as `<think>` in some models, are tokens wherever they stand.
 pub struct ChatTemplate {
     environment: Environment<'static>,
     provenance: String,
@@ -57,7 +61,12 @@ impl ChatTemplate {
             let hint = "send the task text_completion, or use a model that was tuned for conversations";
             LlamaError::Unsupported(format!("this model has no chat template; {hint}"))
         })?;
-        Self::compile(source, ControlTokens::of(weights)?, weights.bos_text(), weights.eos_text())
+        Self::compile(
+            source,
+            ControlTokens::of(weights)?,
+            weights.bos_text(),
+            weights.eos_text(),
+        )
     }
 
     /// A template from its Jinja source, for a vocabulary with no control tokens.
@@ -69,9 +78,17 @@ impl ChatTemplate {
     }
 
     fn compile(source: &str, control: ControlTokens, bos: String, eos: String) -> Result<Self, LlamaError> {
-        let environment = environment::compile(NAME, source).map_err(|error| LlamaError::Template(environment::explain(&error)))?;
+        let environment = environment::compile(NAME, source)
+            .map_err(|error| LlamaError::Template(environment::explain(&error)))?;
         let provenance = digest::of_text(source);
-        Ok(Self { environment, provenance, knows_tools: source.contains("tools"), control, bos, eos })
+        Ok(Self {
+            environment,
+            provenance,
+            knows_tools: source.contains("tools"),
+            control,
+            bos,
+            eos,
+        })
     }
 
     /// The digest of the template's source, `sha256:…`.
@@ -89,14 +106,23 @@ impl ChatTemplate {
     /// # Errors
     /// [`LlamaError::Template`] where the template refuses the messages or exceeds its bounds, and
     /// [`LlamaError::Unsupported`] for content that is no text.
-    pub fn render_pieces(&self, messages: &[Message], tools: Option<&Json>) -> Result<Vec<PromptPiece>, LlamaError> {
+    pub fn render_pieces(
+        &self,
+        messages: &[Message],
+        tools: Option<&Json>,
+    ) -> Result<Vec<PromptPiece>, LlamaError> {
         let conversation = conversation::flatten(messages)?;
         let mask = self.control.mask(&conversation, tools)?;
         let text = self.render_masked(&conversation, tools, &mask)?;
         Ok(self.control.unmask(text, &mask))
     }
 
-    fn render_masked(&self, conversation: &[Json], tools: Option<&Json>, mask: &Mask<'_>) -> Result<String, LlamaError> {
+    fn render_masked(
+        &self,
+        conversation: &[Json],
+        tools: Option<&Json>,
+        mask: &Mask<'_>,
+    ) -> Result<String, LlamaError> {
         let failed = |error: minijinja::Error| LlamaError::Template(environment::explain(&error));
         let to_value = |json: &Json| conversation::to_value(json, mask);
         let values = context! {
@@ -109,7 +135,10 @@ impl ChatTemplate {
         let bytes = special::weight(conversation.iter().chain(tools));
         let mut bounded = self.environment.clone();
         bounded.set_fuel(Some(environment::fuel_for(bytes)));
-        bounded.get_template(NAME).and_then(|template| template.render(values)).map_err(failed)
+        bounded
+            .get_template(NAME)
+            .and_then(|template| template.render(values))
+            .map_err(failed)
     }
 }
 

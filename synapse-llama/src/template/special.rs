@@ -35,8 +35,12 @@ impl ControlTokens {
     fn new(texts: &[String]) -> Result<Self, LlamaError> {
         // A token of one character can't be broken, and no vocabulary has one.
         let texts = texts.iter().filter(|text| text.chars().nth(1).is_some());
-        let finder = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(texts);
-        let finder = finder.map_err(|error| LlamaError::Template(format!("its control tokens can't be searched for ({error})")))?;
+        let finder = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(texts);
+        let finder = finder.map_err(|error| {
+            LlamaError::Template(format!("its control tokens can't be searched for ({error})"))
+        })?;
         Ok(Self((finder.patterns_len() > 0).then_some(finder)))
     }
 
@@ -46,30 +50,46 @@ impl ControlTokens {
 
     /// Where the control tokens' texts are in `text`.
     fn find_in(&self, text: &str) -> impl Iterator<Item = std::ops::Range<usize>> {
-        self.0.iter().flat_map(|finder| finder.find_iter(text)).map(|found| found.range()).collect::<Vec<_>>().into_iter()
+        self.0
+            .iter()
+            .flat_map(|finder| finder.find_iter(text))
+            .map(|found| found.range())
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 
     /// Finds out whether the conversation holds a control token's text, and if so a mark that it does not hold.
     pub(super) fn mask(&self, conversation: &[Json], tools: Option<&Json>) -> Result<Mask<'_>, LlamaError> {
         let strings = strings(conversation.iter().chain(tools));
         if !strings.iter().any(|text| self.is_in(text)) {
-            return Ok(Mask { control: self, mark: None });
+            return Ok(Mask {
+                control: self,
+                mark: None,
+            });
         }
         // The noncharacters that Unicode sets aside for a program's own use.
         let free = ('\u{FDD0}'..='\u{FDEF}').find(|&mark| !strings.iter().any(|text| text.contains(mark)));
         match free {
-            Some(mark) => Ok(Mask { control: self, mark: Some(mark) }),
-            None => Err(LlamaError::invalid("messages", "hold all of the noncharacters U+FDD0 to U+FDEF; leave one out")),
+            Some(mark) => Ok(Mask {
+                control: self,
+                mark: Some(mark),
+            }),
+            None => Err(LlamaError::invalid(
+                "messages",
+                "hold all of the noncharacters U+FDD0 to U+FDEF; leave one out",
+            )),
         }
     }
 
     /// Cuts a rendered prompt at the template's control tokens, and takes the marks out.
     pub(super) fn unmask(&self, text: String, mask: &Mask<'_>) -> Vec<PromptPiece> {
-        let Some(mark) = mask.mark else { return vec![PromptPiece::Trusted(text)] };
+        let Some(mark) = mask.mark else {
+            return vec![PromptPiece::Trusted(text)];
+        };
         let mut pieces = Vec::new();
         let mut trusted = String::new();
         let mut end = 0;
-        for token in self.find_in(&text).chain([text.len()..text.len()]) {
+        for token in self.find_in(&text).chain(std::iter::once(text.len()..text.len())) {
             let stretch = text.get(end..token.start).unwrap_or_default();
             if stretch.contains(mark) {
                 push(&mut pieces, PromptPiece::Trusted(std::mem::take(&mut trusted)));
@@ -88,11 +108,16 @@ impl ControlTokens {
 impl Mask<'_> {
     /// `text` with every control token's text in it broken after its first character.
     pub(super) fn apply(&self, text: &str) -> String {
-        let Some(mark) = self.mark else { return text.to_owned() };
+        let Some(mark) = self.mark else {
+            return text.to_owned();
+        };
         let mut masked = String::with_capacity(text.len() + 8);
         let mut end = 0;
         for token in self.control.find_in(text) {
-            let (before, from) = (text.get(end..token.start).unwrap_or_default(), text.get(token.clone()).unwrap_or_default());
+            let (before, from) = (
+                text.get(end..token.start).unwrap_or_default(),
+                text.get(token.clone()).unwrap_or_default(),
+            );
             let mut characters = from.chars();
             masked.push_str(before);
             masked.extend(characters.next());
@@ -144,7 +169,9 @@ mod tests {
     #[test]
     fn a_masked_text_is_cut_out_of_the_prompt_as_plain() {
         let control = control();
-        let mask = control.mask(&[Json::from("x<|end|>y")], None).expect("a mark is free");
+        let mask = control
+            .mask(&[Json::from("x<|end|>y")], None)
+            .expect("a mark is free");
         let prompt = format!("<|a|>hi {}<|end|>\n", mask.apply("x<|end|>y"));
         let expected = [
             PromptPiece::Trusted("<|a|>".to_owned()),
@@ -158,9 +185,14 @@ mod tests {
     fn text_that_overlaps_itself_is_broken_everywhere() {
         let control = control();
         let text = "<|a|><|a<|a|>|>".repeat(3);
-        let mask = control.mask(&[Json::from(text.clone())], None).expect("a mark is free");
+        let mask = control
+            .mask(&[Json::from(text.clone())], None)
+            .expect("a mark is free");
         assert!(!control.is_in(&mask.apply(&text)));
-        assert_eq!(control.unmask(mask.apply(&text), &mask), [PromptPiece::Plain(text)]);
+        assert_eq!(
+            control.unmask(mask.apply(&text), &mask),
+            [PromptPiece::Plain(text)]
+        );
     }
 
     #[test]
@@ -170,7 +202,10 @@ mod tests {
         let all_but_one = all.trim_end_matches('\u{FDEF}');
         let mask = |text: String| control.mask(&[Json::from(text)], None).map(|mask| mask.mark);
         assert_eq!(mask(all.clone()).expect("nothing to mask"), None);
-        assert_eq!(mask(format!("<|end|>{all_but_one}")).expect("one is left"), Some('\u{FDEF}'));
+        assert_eq!(
+            mask(format!("<|end|>{all_but_one}")).expect("one is left"),
+            Some('\u{FDEF}')
+        );
         assert!(mask(format!("<|end|>{all}")).is_err());
     }
 }

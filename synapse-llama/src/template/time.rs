@@ -3,13 +3,34 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
-const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+const DAYS: [&str; 7] = [
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+];
 
 /// The time now in a format of `strftime`'s: `%Y %y %m %d %e %B %b %A %a %H %I %M %S %p %j %F %T %%`.
 pub(super) fn strftime_now(format: &str) -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs());
     strftime(format, seconds)
 }
 
@@ -18,7 +39,10 @@ fn strftime(format: &str, unix_seconds: u64) -> String {
     let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
     let (year, month, day) = civil(days);
     let name = |names: &[&'static str], index: u64| {
-        usize::try_from(index).ok().and_then(|index| names.get(index).copied()).unwrap_or_default()
+        usize::try_from(index)
+            .ok()
+            .and_then(|index| names.get(index).copied())
+            .unwrap_or_default()
     };
     let (month_name, day_name) = (name(&MONTHS, month - 1), name(&DAYS, days % 7));
     let short = |name: &str| name.chars().take(3).collect::<String>();
@@ -79,9 +103,17 @@ mod tests {
     #[test]
     fn dates_are_right() {
         let check = |seconds, format, text: &str| assert_eq!(strftime(format, seconds), text);
-        check(0, "%A %d %B %Y %H:%M:%S %j", "Thursday 01 January 1970 00:00:00 001");
+        check(
+            0,
+            "%A %d %B %Y %H:%M:%S %j",
+            "Thursday 01 January 1970 00:00:00 001",
+        );
         check(951_782_400, "%a %F %j", "Tue 2000-02-29 060");
-        check(1_735_689_599, "%b %e %y %I:%M %p %T %j %%", "Dec 31 24 11:59 PM 23:59:59 366 %");
+        check(
+            1_735_689_599,
+            "%b %e %y %I:%M %p %T %j %%",
+            "Dec 31 24 11:59 PM 23:59:59 366 %",
+        );
         check(1_795_392_000, "%d %b %Y, %q%", "23 Nov 2026, %q%");
     }
 }

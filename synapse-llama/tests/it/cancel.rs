@@ -19,10 +19,17 @@ async fn a_dropped_reply_costs_at_most_one_more_step() {
     until("the sequence is free", || engine.stats().active == 0).await;
     let after = engine.stats();
     // One step may have been over and not counted when `before` was read, and one may have been running.
-    assert!(after.decode_steps - before.decode_steps <= 2, "{before:?} {after:?}");
+    assert!(
+        after.decode_steps - before.decode_steps <= 2,
+        "{before:?} {after:?}"
+    );
     assert_eq!((after.cancelled, after.finished, after.queued), (1, 0, 0));
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    assert_eq!(engine.stats().decode_steps, after.decode_steps, "nothing is decoded for nobody");
+    assert_eq!(
+        engine.stats().decode_steps,
+        after.decode_steps,
+        "nothing is decoded for nobody"
+    );
 }
 
 #[tokio::test]
@@ -48,7 +55,10 @@ async fn many_that_leave_at_random_leave_nothing_behind() {
         tokio::time::sleep(std::time::Duration::from_micros(round * 7919 % 6000)).await;
         drop(generation);
     }
-    until("all is free", || (engine.stats().active, engine.stats().queued) == (0, 0)).await;
+    until("all is free", || {
+        (engine.stats().active, engine.stats().queued) == (0, 0)
+    })
+    .await;
     let stats = engine.stats();
     assert_eq!(stats.cancelled + stats.finished + stats.refused, 60, "{stats:?}");
 }
@@ -77,9 +87,15 @@ async fn stopping_ends_running_and_waiting_replies_with_an_error() {
 async fn dropping_the_last_handle_ends_the_thread() {
     let engine = engine(|_| {});
     let mut generation = engine.generate(endless(400)).expect("it is taken");
-    assert!(matches!(generation.next().await, Some(Ok(GenerationEvent::Text { .. }))));
+    assert!(matches!(
+        generation.next().await,
+        Some(Ok(GenerationEvent::Text { .. }))
+    ));
     drop(engine.clone());
-    assert!(matches!(generation.next().await, Some(Ok(GenerationEvent::Text { .. }))), "a clone is not the last");
+    assert!(
+        matches!(generation.next().await, Some(Ok(GenerationEvent::Text { .. }))),
+        "a clone is not the last"
+    );
     drop(engine);
     let mut last = None;
     while let Some(event) = generation.next().await {

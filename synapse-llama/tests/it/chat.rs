@@ -10,11 +10,21 @@ async fn a_question_is_answered_in_pieces() {
     let engine = engine(|_| {});
     let reply = answer(&engine, ask("Name three primary colours.", 60)).await;
     let lower = reply.text.to_lowercase();
-    assert!(["red", "blue", "yellow"].iter().all(|colour| lower.contains(colour)), "{}", reply.text);
+    assert!(
+        ["red", "blue", "yellow"]
+            .iter()
+            .all(|colour| lower.contains(colour)),
+        "{}",
+        reply.text
+    );
     assert!(!reply.text.contains("<|im_end|>"));
     assert!(reply.events > 5, "{} events", reply.events);
     assert_eq!(reply.tokens.len() as u64, reply.usage.output_tokens);
-    let pieces: Vec<u8> = reply.tokens.iter().flat_map(|token| token.bytes.to_vec()).collect();
+    let pieces: Vec<u8> = reply
+        .tokens
+        .iter()
+        .flat_map(|token| token.bytes.to_vec())
+        .collect();
     assert_eq!(String::from_utf8_lossy(&pieces), reply.text);
 }
 
@@ -22,7 +32,10 @@ async fn a_question_is_answered_in_pieces() {
 async fn the_cap_ends_a_reply_with_length() {
     let engine = engine(|_| {});
     let reply = answer(&engine, endless(7)).await;
-    assert_eq!((reply.reason, reply.usage.output_tokens), (FinishReason::Length, 7));
+    assert_eq!(
+        (reply.reason, reply.usage.output_tokens),
+        (FinishReason::Length, 7)
+    );
     assert_eq!(reply.usage.input_tokens, endless(7).prompt.len() as u64);
 }
 
@@ -55,7 +68,10 @@ async fn stop_texts_end_a_reply_across_tokens_and_are_not_in_it() {
     let mut request = endless(40);
     request.stop = vec!["not to be found".to_owned(), stop.to_owned()];
     let cut = answer(&engine, request).await;
-    assert_eq!(cut.text, whole.text[..whole.text.find(stop).expect("it is in there")]);
+    assert_eq!(
+        cut.text,
+        whole.text[..whole.text.find(stop).expect("it is in there")]
+    );
     assert_eq!(cut.reason, FinishReason::Stop);
     assert!(cut.usage.output_tokens < 40);
 }
@@ -98,23 +114,45 @@ async fn log_probabilities_are_sorted_and_sum_to_at_most_one() {
         assert!(sum <= 1.0001 && sum > 0.1, "{sum}");
         assert!(logprobs.top.is_sorted_by(|a, b| a.logprob >= b.logprob));
         // Greedy takes the likeliest.
-        assert_eq!((logprobs.top[0].id, logprobs.top[0].logprob), (Some(id), logprobs.logprob));
+        assert_eq!(
+            (logprobs.top[0].id, logprobs.top[0].logprob),
+            (Some(id), logprobs.logprob)
+        );
         assert_eq!(logprobs.top[0].bytes, token.bytes);
     }
     let mut request = ask("Name three primary colours.", 2);
     request.top_logprobs = Some(0);
     let bare = answer(&engine, request).await;
-    assert!(bare.tokens.iter().all(|token| token.logprobs.as_ref().is_some_and(|logprobs| logprobs.top.is_empty())));
+    assert!(bare.tokens.iter().all(|token| {
+        token
+            .logprobs
+            .as_ref()
+            .is_some_and(|logprobs| logprobs.top.is_empty())
+    }));
 }
 
 #[tokio::test]
 async fn a_bias_bans_and_forces_tokens() {
     let engine = engine(|_| {});
-    let first = answer(&engine, endless(1)).await.tokens[0].id.expect("tokens have ids");
+    let first = answer(&engine, endless(1)).await.tokens[0]
+        .id
+        .expect("tokens have ids");
     let mut request = endless(4);
     request.sampling.logit_bias = vec![(first, -100.0)];
-    assert!(answer(&engine, request).await.tokens.iter().all(|token| token.id != Some(first)));
+    assert!(
+        answer(&engine, request)
+            .await
+            .tokens
+            .iter()
+            .all(|token| token.id != Some(first))
+    );
     let mut request = endless(4);
     request.sampling.logit_bias = vec![(first, 100.0)];
-    assert!(answer(&engine, request).await.tokens.iter().all(|token| token.id == Some(first)));
+    assert!(
+        answer(&engine, request)
+            .await
+            .tokens
+            .iter()
+            .all(|token| token.id == Some(first))
+    );
 }

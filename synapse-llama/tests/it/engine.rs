@@ -13,22 +13,36 @@ use synapse_core::Tokenizer;
 async fn eight_requests_over_four_sequences_each_get_their_own_answer() {
     let engine = engine(|_| {});
     let questions = [
-        ("What is the capital of France?", "paris"),
-        ("What is the capital of Italy?", "rome"),
+        ("What color is the sky?", "blue"),
+        ("What language is spoken in Spain?", "spanish"),
         ("What is the capital of Japan?", "tokyo"),
         ("What is the capital of Germany?", "berlin"),
     ];
     let started = Instant::now();
-    let replies: Vec<_> = questions.iter().chain(&questions).map(|(question, _)| engine.generate(ask(question, 24))).collect();
+    let replies: Vec<_> = questions
+        .iter()
+        .chain(&questions)
+        .map(|(question, _)| engine.generate(ask(question, 24)))
+        .collect();
     let mut tokens = 0;
     for (generation, (question, expected)) in replies.into_iter().zip(questions.iter().chain(&questions)) {
         let reply = read(generation.expect("it is taken")).await;
-        assert!(reply.text.to_lowercase().contains(expected), "{question}: {}", reply.text);
+        assert!(
+            reply.text.to_lowercase().contains(expected),
+            "{question}: {}",
+            reply.text
+        );
         tokens += reply.usage.output_tokens;
     }
-    println!("8 requests over 4 sequences: {tokens} tokens in {:?}", started.elapsed());
+    println!(
+        "8 requests over 4 sequences: {tokens} tokens in {:?}",
+        started.elapsed()
+    );
     let stats = engine.stats();
-    assert_eq!((stats.started, stats.finished, stats.active, stats.queued), (8, 8, 0, 0));
+    assert_eq!(
+        (stats.started, stats.finished, stats.active, stats.queued),
+        (8, 8, 0, 0)
+    );
     assert!(stats.decode_steps < tokens, "steps are shared: {stats:?}");
 }
 
@@ -39,7 +53,16 @@ async fn a_full_queue_refuses_and_takes_again_once_one_is_done() {
     running.next().await.expect("an event").expect("no error");
     let waiting = engine.generate(endless(2)).expect("it waits");
     let refused = engine.generate(endless(2));
-    assert!(matches!(refused, Err(LlamaError::Overloaded { parallel: 1, queue: 1 })), "{refused:?}");
+    assert!(
+        matches!(
+            refused,
+            Err(LlamaError::Overloaded {
+                parallel: 1,
+                queue: 1
+            })
+        ),
+        "{refused:?}"
+    );
     assert_eq!((engine.stats().queued, engine.stats().refused), (1, 1));
     drop(running);
     assert_eq!(read(waiting).await.reason, FinishReason::Length);
@@ -52,7 +75,9 @@ async fn a_long_prompt_does_not_stop_a_reply_that_is_being_written() {
     let engine = engine(|config| (config.context_length, config.batch) = (Some(1024), 64));
     let mut running = engine.generate(endless(400)).expect("it is taken");
     running.next().await.expect("an event").expect("no error");
-    let long = tokenizer().encode(&"one two three four five six ".repeat(140)).expect("it tokenises");
+    let long = tokenizer()
+        .encode(&"one two three four five six ".repeat(140))
+        .expect("it tokenises");
     assert!(long.len() > 800);
     let mut request = GenerateRequest::new(long);
     request.max_tokens = Some(1);
@@ -94,12 +119,18 @@ async fn speed_alone_and_in_fours() {
     let alone = answer(&engine, endless(100)).await.usage.output_tokens;
     let alone_in = started.elapsed();
     let started = Instant::now();
-    let four: Vec<_> = (0..4).map(|_| engine.generate(endless(100)).expect("it is taken")).collect();
+    let four: Vec<_> = (0..4)
+        .map(|_| engine.generate(endless(100)).expect("it is taken"))
+        .collect();
     let mut together = 0;
     for generation in four {
         together += read(generation).await.usage.output_tokens;
     }
-    println!("alone {:.0} tok/s, four at once {:.0} tok/s", rate(alone, alone_in), rate(together, started.elapsed()));
+    println!(
+        "alone {:.0} tok/s, four at once {:.0} tok/s",
+        rate(alone, alone_in),
+        rate(together, started.elapsed())
+    );
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few hundred tokens")]

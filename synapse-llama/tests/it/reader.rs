@@ -17,12 +17,25 @@ pub(crate) fn small() -> Vec<u8> {
     let mut file = Writer(b"GGUF".to_vec());
     file.number(3_u32).number(1_u64).number(6_u64);
     file.text("general.architecture").number(8_u32).text("llama");
-    for (key, value) in [("llama.block_count", 1_u32), ("llama.embedding_length", 32), ("llama.context_length", 64)] {
+    for (key, value) in [
+        ("llama.block_count", 1_u32),
+        ("llama.embedding_length", 32),
+        ("llama.context_length", 64),
+    ] {
         file.text(key).number(4_u32).number(value);
     }
     file.text("tokenizer.ggml.model").number(8_u32).text("gpt2");
-    file.text("tokenizer.ggml.tokens").number(9_u32).number(8_u32).number(2_u64).text("a").text("b");
-    file.text("token_embd.weight").number(1_u32).number(32_u64).number(0_u32).number(0_u64);
+    file.text("tokenizer.ggml.tokens")
+        .number(9_u32)
+        .number(8_u32)
+        .number(2_u64)
+        .text("a")
+        .text("b");
+    file.text("token_embd.weight")
+        .number(1_u32)
+        .number(32_u64)
+        .number(0_u32)
+        .number(0_u64);
     let data = file.0.len().next_multiple_of(32) + 128;
     file.0.resize(data, 0);
     file.0
@@ -61,7 +74,10 @@ impl Number for u64 {
 #[test]
 fn the_smallest_model_is_read() {
     let gguf = read(&small()).expect("it is whole");
-    assert_eq!((gguf.version(), gguf.architecture(), gguf.tensors().len()), (3, "llama", 1));
+    assert_eq!(
+        (gguf.version(), gguf.architecture(), gguf.tensors().len()),
+        (3, "llama", 1)
+    );
     assert_eq!(gguf.tensors()[0].bytes(), 128);
     assert_eq!(gguf.architecture_integer("block_count"), Some(1));
 }
@@ -70,14 +86,21 @@ fn the_smallest_model_is_read() {
 fn the_smallest_model_cut_anywhere_is_refused() {
     let whole = small();
     for length in 0..whole.len() {
-        assert!(read(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
+        assert!(
+            read(&whole[..length]).is_err(),
+            "{length} of {} bytes",
+            whole.len()
+        );
     }
 }
 
 /// Replaces the first occurrence of `from`, which is as long as `to`.
 fn swap(from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut bytes = small();
-    let at = bytes.windows(from.len()).position(|window| window == from).expect("it is in there");
+    let at = bytes
+        .windows(from.len())
+        .position(|window| window == from)
+        .expect("it is in there");
     bytes[at..at + to.len()].copy_from_slice(to);
     bytes
 }
@@ -88,18 +111,57 @@ fn what_llama_cpp_would_abort_on_is_refused() {
         let problem = read(&bytes).expect_err("it is refused");
         assert!(problem.contains(text), "{problem} lacks {text:?}");
     };
-    check(swap(b"\x01\0\0\0\0\0\0\0b", b"\x01\0\0\0\0\0\0\0a"), "token 1 of the vocabulary stands in it twice");
-    check(swap(b"block_count\x04\0\0\0\x01\0", b"block_count\x04\0\0\0\0\0"), "llama.block_count is Integer(0)");
-    check(swap(b"block_count\x04\0\0\0\x01\0", b"block_count\x04\0\0\0\xFF\xFF"), "not a number from 1 to 512");
-    check(swap(b"block_count", b"block_kount"), "llama.block_count is missing");
-    check(swap(b"context_length", b"kontext_length"), "llama.context_length is missing");
-    check(swap(b"tokenizer.ggml.model", b"tokenizer.ggml.modem"), "no tokenizer");
-    check(swap(b"tokenizer.ggml.tokens", b"tokenizer.ggml.tokers"), "no list of tokens");
-    check(swap(b"llama.block_count", b"llama.block_cou\xFF\xFF"), "is not UTF-8");
-    check(swap(b"\x05\0\0\0\0\0\0\0llama\x11", b"\x05\0\0\0\0\0\0\0t5   \x11"), "general.architecture");
+    check(
+        swap(b"\x01\0\0\0\0\0\0\0b", b"\x01\0\0\0\0\0\0\0a"),
+        "token 1 of the vocabulary stands in it twice",
+    );
+    check(
+        swap(b"block_count\x04\0\0\0\x01\0", b"block_count\x04\0\0\0\0\0"),
+        "llama.block_count is Integer(0)",
+    );
+    check(
+        swap(b"block_count\x04\0\0\0\x01\0", b"block_count\x04\0\0\0\xFF\xFF"),
+        "not a number from 1 to 512",
+    );
+    check(
+        swap(b"block_count", b"block_kount"),
+        "llama.block_count is missing",
+    );
+    check(
+        swap(b"context_length", b"kontext_length"),
+        "llama.context_length is missing",
+    );
+    check(
+        swap(b"tokenizer.ggml.model", b"tokenizer.ggml.modem"),
+        "no tokenizer",
+    );
+    check(
+        swap(b"tokenizer.ggml.tokens", b"tokenizer.ggml.tokers"),
+        "no list of tokens",
+    );
+    check(
+        swap(b"llama.block_count", b"llama.block_cou\xFF\xFF"),
+        "is not UTF-8",
+    );
+    check(
+        swap(b"\x05\0\0\0\0\0\0\0llama\x11", b"\x05\0\0\0\0\0\0\0t5   \x11"),
+        "general.architecture",
+    );
     check(swap(b"weight\x01\0\0\0", b"weight\x09\0\0\0"), "9 dimensions");
-    check(swap(b"weight\x01\0\0\0 \0\0\0\0\0\0\0\0\0\0\0", b"weight\x01\0\0\0 \0\0\0\0\0\0\0\x04\0\0\0"), "type 4");
-    check(swap(b"weight\x01\0\0\0 \0\0\0\0\0\0\0", b"weight\x01\0\0\0\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), "impossible shape");
+    check(
+        swap(
+            b"weight\x01\0\0\0 \0\0\0\0\0\0\0\0\0\0\0",
+            b"weight\x01\0\0\0 \0\0\0\0\0\0\0\x04\0\0\0",
+        ),
+        "type 4",
+    );
+    check(
+        swap(
+            b"weight\x01\0\0\0 \0\0\0\0\0\0\0",
+            b"weight\x01\0\0\0\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF",
+        ),
+        "impossible shape",
+    );
 }
 
 #[test]
@@ -116,7 +178,12 @@ fn ggml_size(id: u32) -> Option<(u64, u64)> {
         return None;
     }
     // SAFETY: both functions only look `id` up in a constant table of `GGML_TYPE_COUNT` rows.
-    let (block, bytes) = unsafe { (llama_cpp_sys_2::ggml_blck_size(id), llama_cpp_sys_2::ggml_type_size(id)) };
+    let (block, bytes) = unsafe {
+        (
+            llama_cpp_sys_2::ggml_blck_size(id),
+            llama_cpp_sys_2::ggml_type_size(id),
+        )
+    };
     (block > 0).then(|| (block.unsigned_abs(), bytes as u64))
 }
 

@@ -11,12 +11,18 @@ pub(crate) const MODEL: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
 /// The model file; a test without it fails rather than pass unseen.
 pub(crate) fn model_path() -> PathBuf {
-    let path = std::env::var_os("SYNAPSE_TEST_MODEL").map(PathBuf::from).unwrap_or_else(|| {
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-        cache.unwrap_or_else(home).join("synapse/models").join(MODEL)
-    });
-    assert!(path.exists(), "no model at {}: run scripts/fetch-model, or set SYNAPSE_TEST_MODEL", path.display());
+    let path = std::env::var_os("SYNAPSE_TEST_MODEL")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| {
+            let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+            let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+            cache.unwrap_or_else(home).join("synapse/models").join(MODEL)
+        });
+    assert!(
+        path.exists(),
+        "no model at {}: run scripts/fetch-model, or set SYNAPSE_TEST_MODEL",
+        path.display()
+    );
     path
 }
 
@@ -34,7 +40,8 @@ pub(crate) fn tokenizer() -> LlamaTokenizer {
 pub(crate) fn engine(edit: impl FnOnce(&mut EngineConfig)) -> Engine {
     let mut config = EngineConfig::default();
     config.context_length = Some(512);
-    config.threads = Some(2);
+    // Tests run side by side, and llama.cpp's threads spin while they wait for each other.
+    config.threads = Some(1);
     edit(&mut config);
     Engine::start(weights(), &config).expect("an engine starts")
 }
@@ -42,7 +49,9 @@ pub(crate) fn engine(edit: impl FnOnce(&mut EngineConfig)) -> Engine {
 /// A question as the chat template writes it.
 pub(crate) fn question(text: &str) -> Vec<u32> {
     let template = ChatTemplate::of(weights()).expect("the model has a template");
-    let pieces = template.render_pieces(&[Message::user(text)], None).expect("it renders");
+    let pieces = template
+        .render_pieces(&[Message::user(text)], None)
+        .expect("it renders");
     tokenizer().encode_pieces(&pieces).expect("it tokenises")
 }
 
@@ -56,7 +65,11 @@ pub(crate) fn ask(text: &str, max_tokens: u32) -> GenerateRequest {
 
 /// A text that goes on for long, whatever the model thinks of it.
 pub(crate) fn endless(max_tokens: u32) -> GenerateRequest {
-    let mut request = GenerateRequest::new(tokenizer().encode("1, 2, 3, 4, 5, 6, 7, 8, 9, 10,").expect("it tokenises"));
+    let mut request = GenerateRequest::new(
+        tokenizer()
+            .encode("1, 2, 3, 4, 5, 6, 7, 8, 9, 10,")
+            .expect("it tokenises"),
+    );
     request.max_tokens = Some(max_tokens);
     request.sampling = Sampling::greedy();
     request
@@ -76,12 +89,23 @@ pub(crate) async fn read(mut generation: Generation) -> Reply {
     let (mut text, mut tokens, mut events) = (String::new(), Vec::new(), 0);
     while let Some(event) = generation.next().await {
         match event.expect("the engine goes on") {
-            GenerationEvent::Text { text: added, tokens: made } => {
+            GenerationEvent::Text {
+                text: added,
+                tokens: made,
+            } => {
                 text += &added;
                 tokens.extend(made);
                 events += 1;
             }
-            GenerationEvent::End { reason, usage } => return Reply { text, tokens, events, reason, usage },
+            GenerationEvent::End { reason, usage } => {
+                return Reply {
+                    text,
+                    tokens,
+                    events,
+                    reason,
+                    usage,
+                };
+            }
             other => panic!("an unknown event: {other:?}"),
         }
     }

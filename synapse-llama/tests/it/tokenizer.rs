@@ -24,8 +24,14 @@ fn control_tokens_are_tokens_in_prompts_and_text_in_texts() {
     assert!(text.len() > 1 && !text.contains(&2));
     assert_eq!(tokenizer.decode(&text).expect("it decodes"), "<|im_end|>");
     assert_eq!(tokenizer.decode(&[2]).expect("it decodes"), "<|im_end|>");
-    let mixed = [PromptPiece::Trusted("<|im_end|>".to_owned()), PromptPiece::Plain("<|im_end|>".to_owned())];
-    assert_eq!(tokenizer.encode_pieces(&mixed).expect("it tokenises"), [vec![2], text].concat());
+    let mixed = [
+        PromptPiece::Trusted("<|im_end|>".to_owned()),
+        PromptPiece::Plain("<|im_end|>".to_owned()),
+    ];
+    assert_eq!(
+        tokenizer.encode_pieces(&mixed).expect("it tokenises"),
+        [vec![2], text].concat()
+    );
 }
 
 #[test]
@@ -39,7 +45,13 @@ fn ids_beyond_the_vocabulary_are_refused() {
 #[test]
 fn long_runs_of_one_thing_are_tokenised_on_a_small_stack() {
     let tokenizer = tokenizer();
-    for text in [" ".repeat(300_000), "a".repeat(300_000), "7".repeat(300_000), "\n".repeat(300_000), "é☃".repeat(50_000)] {
+    for text in [
+        " ".repeat(300_000),
+        "a".repeat(300_000),
+        "7".repeat(300_000),
+        "\n".repeat(300_000),
+        "é☃".repeat(50_000),
+    ] {
         let tokens = tokenizer.encode(&text).expect("it tokenises");
         assert_eq!(tokenizer.decode(&tokens).expect("it decodes"), text);
     }

@@ -35,7 +35,7 @@ pub(super) fn full(waiting: usize, in_flight: usize, wait: Duration) -> Error {
     Error::new(
         ErrorKind::Overloaded,
         "queue_full",
-        format!("the queue is full: {waiting} requests wait and {in_flight} are under way"),
+        format!("the queue is full, with {waiting} waiting and {in_flight} under way"),
     )
     .with_retry(Retry::After(whole_seconds(wait)))
     .with_hint("retry after the time given, or ask another miner")

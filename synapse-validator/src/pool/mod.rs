@@ -22,17 +22,13 @@ use synapse_core::{
     Connect, Deadline, Directory, Error, Health, InferenceModule, Input, MetricsData, ModuleCapabilities,
     Output, Watch,
 };
-use tokio::{
-    sync::{Mutex, Semaphore},
-    time::Instant,
-};
+use tokio::{sync::Mutex, time::Instant};
 
 use self::{
     attempt::ask,
     failover::{Failures, may_ask_another},
     follow::Follower,
     miner::Miner,
-    random::Random,
     roster::Roster,
     settings::Settings,
     snapshot::no_miner,
@@ -186,12 +182,7 @@ impl InferenceModule for MinerPool {
             .lock()
             .await
             .get_or_insert_with(|| {
-                let care = Care {
-                    roster: self.roster.clone(),
-                    settings: self.settings,
-                    at_once: Semaphore::new(self.settings.probes_at_once),
-                    random: Random::new(),
-                };
+                let care = Care::new(self.roster.clone(), self.settings);
                 Follower::start(
                     self.directory.clone(),
                     self.connect.clone(),

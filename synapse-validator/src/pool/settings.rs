@@ -24,8 +24,9 @@ pub(super) struct Settings {
     pub(super) drain: Duration,
     /// Wait for a member's `shutdown`.
     pub(super) shutdown_timeout: Duration,
-    /// Members looked after at the same moment.
-    pub(super) probes_at_once: usize,
+    /// Members initialised, and members looked at, at the same moment: each has as many places, so that those who never
+    /// answer do not keep the pool from looking at those who do.
+    pub(super) at_once: usize,
 }
 
 impl Default for Settings {
@@ -35,13 +36,13 @@ impl Default for Settings {
             first_content: Duration::from_secs(300),
             probe_interval: Duration::from_secs(15),
             probe_timeout: Duration::from_secs(5),
-            initialize_timeout: Duration::from_secs(30),
+            initialize_timeout: Duration::from_secs(10),
             startup_wait: Duration::from_secs(10),
             retry_pause: Duration::from_millis(500),
             retry_pause_max: Duration::from_secs(30),
             drain: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(10),
-            probes_at_once: 32,
+            at_once: 256,
         }
     }
 }

@@ -5,9 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use synapse_core::{Error, Health, HealthStatus, ModuleCapabilities, Retry, Task};
+use synapse_core::{Error, Health, ModuleCapabilities, Retry, Task};
 
 use super::{PATIENCE, miner::Miner};
+
+/// Members that serve the same.
+pub(super) type Peers = Arc<[Arc<Miner>]>;
 
 /// Who can be asked for what, at one moment.
 #[derive(Debug)]
@@ -17,7 +20,7 @@ pub(super) struct Snapshot {
     pub(super) capabilities: ModuleCapabilities,
     pub(super) health: Health,
     pub(super) ready: usize,
-    serving: HashMap<Task, HashMap<String, Arc<[Arc<Miner>]>>>,
+    serving: HashMap<Task, HashMap<String, Peers>>,
     /// Models that some member said it serves, whether it answers now or not.
     known: HashSet<String>,
 }
@@ -55,7 +58,7 @@ impl Snapshot {
                     }
                 }
             }
-            ready.push(can);
+            ready.push((miner, can));
         }
         let health = health(ready.len(), miners.len());
         let health = if health.status() == before.health.status() {
@@ -83,7 +86,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// Why there is none: nobody is ready, nobody knows the model, or those who do cannot be asked for this.
-    pub(super) fn serving(&self, task: &Task, model: &str) -> Result<&Arc<[Arc<Miner>]>, Error> {
+    pub(super) fn serving(&self, task: &Task, model: &str) -> Result<&Peers, Error> {
         if let Some(miners) = self.serving.get(task).and_then(|models| models.get(model)) {
             return Ok(miners);
         }
@@ -110,30 +113,34 @@ pub(super) fn no_miner(why: &'static str) -> Error {
 }
 
 fn health(ready: usize, members: usize) -> Health {
-    match HealthStatus::Ready {
-        _ if ready == 0 => Health::unhealthy("no miner is ready"),
-        _ if ready * 2 < members => Health::degraded(format!("{ready} of {members} miners are ready")),
-        _ => Health::ready(),
+    if ready == 0 {
+        Health::unhealthy("no miner is ready")
+    } else if ready * 2 < members {
+        Health::degraded(format!("{ready} of {members} miners are ready"))
+    } else {
+        Health::ready()
     }
 }
 
 /// What all of them together can be asked for; of how they answer, what each of them does.
-fn union(members: &[Arc<ModuleCapabilities>]) -> ModuleCapabilities {
+fn union(members: &[(&Arc<Miner>, Arc<ModuleCapabilities>)]) -> ModuleCapabilities {
     let mut pool = ModuleCapabilities::new("pool");
-    let Some(first) = members.first() else { return pool };
-    pool.streaming = members.iter().all(|can| can.streaming);
-    pool.token_ids = members.iter().all(|can| can.token_ids);
-    pool.seeds = members.iter().all(|can| can.seeds);
-    pool.top_logprobs = members.iter().map(|can| can.top_logprobs).min().unwrap_or(0);
+    let Some((_, first)) = members.first() else {
+        return pool;
+    };
+    pool.streaming = members.iter().all(|(_, can)| can.streaming);
+    pool.token_ids = members.iter().all(|(_, can)| can.token_ids);
+    pool.seeds = members.iter().all(|(_, can)| can.seeds);
+    pool.top_logprobs = members.iter().map(|(_, can)| can.top_logprobs).min().unwrap_or(0);
     pool.dialects.clone_from(&first.dialects);
     pool.dialects
-        .retain(|dialect| members.iter().all(|can| can.dialects.contains(dialect)));
+        .retain(|dialect| members.iter().all(|(_, can)| can.dialects.contains(dialect)));
     pool.concurrency = members
         .iter()
-        .map(|can| can.concurrency)
+        .map(|(_, can)| can.concurrency)
         .try_fold(0_u32, |sum, one| Some(sum.saturating_add(one?)));
     let mut at: HashMap<&str, usize> = HashMap::new();
-    for can in members {
+    for (miner, can) in members {
         pool.resources = pool.resources.plus(can.resources);
         for task in &can.tasks {
             if !pool.tasks.contains(task) {
@@ -147,7 +154,7 @@ fn union(members: &[Arc<ModuleCapabilities>]) -> ModuleCapabilities {
             });
             let known = &mut pool.models[index];
             if known.digest.is_some() && model.digest.is_some() && known.digest != model.digest {
-                tracing::warn!(model = %model.id, miner = %can.name, "miners disagree about a model's digest");
+                tracing::debug!(model = %model.id, miner = %miner.node(), "the miners disagree about a model's digest");
             }
             known.context_length = match (known.context_length, model.context_length) {
                 (Some(one), Some(other)) => Some(one.min(other)),

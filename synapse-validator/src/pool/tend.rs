@@ -12,18 +12,31 @@ use super::{
     settings::Settings,
 };
 
-/// Looks in a row that a ready member may miss before it counts as silent.
+/// Looks in a row that a ready member must miss to count as silent.
 const MISSED_LOOKS: u32 = 2;
+/// The code of an answer that says so itself.
+const UNHEALTHY: &str = "miner_unhealthy";
 
 /// What looking after a member takes.
 pub(super) struct Care {
     pub(super) roster: Arc<Roster>,
-    pub(super) settings: Settings,
-    pub(super) at_once: Semaphore,
-    pub(super) random: Random,
+    settings: Settings,
+    initializing: Semaphore,
+    looking: Semaphore,
+    random: Random,
 }
 
 impl Care {
+    pub(super) fn new(roster: Arc<Roster>, settings: Settings) -> Self {
+        Self {
+            roster,
+            settings,
+            initializing: Semaphore::new(settings.at_once),
+            looking: Semaphore::new(settings.at_once),
+            random: Random::new(),
+        }
+    }
+
     /// Looks after `miner` until it leaves; then lets its bodies end, for a while, and shuts it down.
     pub(super) async fn tend(self: Arc<Self>, miner: Arc<Miner>) {
         tokio::select! {
@@ -49,12 +62,16 @@ impl Care {
     async fn keep_ready(&self, miner: &Miner) {
         let mut pause = self.settings.retry_pause;
         loop {
-            match self.initialize(miner).await {
+            let error = match self.initialize(miner).await {
                 Ok(()) => {
                     pause = self.settings.retry_pause;
-                    self.watch(miner).await;
+                    self.watch(miner).await
                 }
-                Err(error) => self.note_silence(miner, &error),
+                Err(error) => error,
+            };
+            if miner.is_silent() {
+                tracing::warn!(miner = %miner.node(), %error, "a miner does not answer");
+                self.roster.note_change();
             }
             sleep(self.random.jittered(pause)).await;
             pause = (pause * 2).min(self.settings.retry_pause_max);
@@ -63,17 +80,17 @@ impl Care {
 
     async fn initialize(&self, miner: &Miner) -> Result<(), Error> {
         {
-            let _permit = self.at_once.acquire().await;
+            let _permit = self.initializing.acquire().await;
             let limit = self.settings.initialize_timeout;
             bounded("did not initialise", limit, miner.module().initialize()).await?;
         }
         self.look(miner).await
     }
 
-    /// Looks at a ready member until it is silent.
-    async fn watch(&self, miner: &Miner) {
+    /// Looks at a ready member until it is silent, and says why it is.
+    async fn watch(&self, miner: &Miner) -> Error {
         let mut missed = 0;
-        while missed < MISSED_LOOKS {
+        loop {
             let pause = if missed == 0 {
                 self.settings.probe_interval
             } else {
@@ -82,9 +99,7 @@ impl Care {
             sleep(self.random.jittered(pause)).await;
             match self.look(miner).await {
                 Ok(()) => missed = 0,
-                Err(error) if error.code() == UNHEALTHY || missed + 1 == MISSED_LOOKS => {
-                    return self.note_silence(miner, &error);
-                }
+                Err(error) if error.code() == UNHEALTHY || missed + 1 == MISSED_LOOKS => return error,
                 Err(_) => missed += 1,
             }
         }
@@ -92,7 +107,7 @@ impl Care {
 
     /// Asks for health and capabilities.
     async fn look(&self, miner: &Miner) -> Result<(), Error> {
-        let _permit = self.at_once.acquire().await;
+        let _permit = self.looking.acquire().await;
         let module = miner.module();
         let limit: Duration = self.settings.probe_timeout;
         let capabilities = bounded("did not say how it is", limit, async {
@@ -113,13 +128,4 @@ impl Care {
         }
         Ok(())
     }
-
-    fn note_silence(&self, miner: &Miner, error: &Error) {
-        if miner.is_silent() {
-            tracing::warn!(miner = %miner.node(), %error, "a miner does not answer");
-            self.roster.note_change();
-        }
-    }
 }
-
-const UNHEALTHY: &str = "miner_unhealthy";

@@ -34,6 +34,7 @@ pub struct CompletionMeter {
     lanes: BTreeMap<Lane, String>,
     counted: TokenCount,
     estimated_bytes: usize,
+    flushed: bool,
 }
 
 /// What is one text: a reply, its reasoning, or one of its tool calls.
@@ -54,6 +55,7 @@ impl CompletionMeter {
             lanes: BTreeMap::new(),
             counted: TokenCount::exact(0),
             estimated_bytes: 0,
+            flushed: false,
         }
     }
 
@@ -80,8 +82,9 @@ impl CompletionMeter {
         }
     }
 
-    /// What was counted so far. Counts what was gathered; more may follow.
+    /// What was counted so far. More may follow, and is then counted apart, which makes the whole approximate.
     pub fn count(&mut self) -> TokenCount {
+        self.flushed |= !self.lanes.is_empty();
         for text in std::mem::take(&mut self.lanes).into_values() {
             self.encode(&text);
         }
@@ -98,6 +101,9 @@ impl CompletionMeter {
         if self.tokenizer.is_none() || text.len() > *budget {
             self.estimated_bytes += text.len();
             return;
+        }
+        if self.flushed {
+            self.counted = self.counted.plus(TokenCount::approximate(0));
         }
         *budget -= text.len();
         let lane = if self.lanes.len() < LANES || self.lanes.contains_key(&lane) {

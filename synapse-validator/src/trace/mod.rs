@@ -57,10 +57,9 @@ impl Middleware for TraceLayer {
         let span = span(&input);
         let started = Instant::now();
         let mut pending = Pending::new(Record::new(self.counts.clone(), span.clone(), started));
-        let result = next.run(input).instrument(span).await.map(|output| {
+        let result = next.run(input).instrument(span).await.inspect(|output| {
             let usage = output.head.extensions().get::<UsageReport>().cloned();
             pending.tap_mut().answered(output.head.served_by(), usage);
-            output
         });
         pending.settle(result)
     }

@@ -30,9 +30,11 @@ struct State {
     capabilities: Mutex<ModuleCapabilities>,
     up: AtomicBool,
     hangs: AtomicBool,
+    misses: AtomicUsize,
     initialized: AtomicUsize,
     asked: AtomicUsize,
     shut_down: AtomicUsize,
+    asked_too_late: AtomicUsize,
 }
 
 impl Miner {
@@ -46,9 +48,11 @@ impl Miner {
             capabilities: Mutex::new(chat_with("m")),
             up: AtomicBool::new(true),
             hangs: AtomicBool::new(false),
+            misses: AtomicUsize::new(0),
             initialized: AtomicUsize::new(0),
             asked: AtomicUsize::new(0),
             shut_down: AtomicUsize::new(0),
+            asked_too_late: AtomicUsize::new(0),
         }))
     }
 
@@ -90,6 +94,11 @@ impl Miner {
         self.0.up.store(up, Ordering::SeqCst);
     }
 
+    /// Does not answer the next `looks` health checks.
+    pub(crate) fn miss(&self, looks: usize) {
+        self.0.misses.store(looks, Ordering::SeqCst);
+    }
+
     pub(crate) fn asked(&self) -> usize {
         self.0.asked.load(Ordering::SeqCst)
     }
@@ -100,6 +109,11 @@ impl Miner {
 
     pub(crate) fn shut_down(&self) -> usize {
         self.0.shut_down.load(Ordering::SeqCst)
+    }
+
+    /// How often it was asked when it was shut down already.
+    pub(crate) fn asked_too_late(&self) -> usize {
+        self.0.asked_too_late.load(Ordering::SeqCst)
     }
 
     /// How many hold it, the test included.
@@ -131,6 +145,13 @@ impl InferenceModule for Miner {
     }
 
     async fn health_check(&self) -> Result<Health, Error> {
+        let misses = &self.0.misses;
+        if misses
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .is_ok()
+        {
+            std::future::pending::<()>().await;
+        }
         if self.0.up.load(Ordering::SeqCst) {
             Ok(Health::ready())
         } else {
@@ -144,6 +165,9 @@ impl InferenceModule for Miner {
 
     async fn run_inference(&self, input: Input) -> Result<Output, Error> {
         self.0.asked.fetch_add(1, Ordering::SeqCst);
+        self.0
+            .asked_too_late
+            .fetch_add(self.shut_down().min(1), Ordering::SeqCst);
         let script = self.0.script.lock().unwrap().clone();
         let mut output = script(input).await?;
         // What every remote module does: the head is there when the first content is.

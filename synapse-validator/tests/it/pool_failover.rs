@@ -221,6 +221,25 @@ async fn three_failures_in_a_row_eject_for_a_while_that_grows() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_fails_now_and_then_is_not_ejected() {
+    let (asked, good) = (std::sync::atomic::AtomicUsize::new(0), Miner::good());
+    let moody = Miner::new(move |_| {
+        let works = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 3 == 2;
+        std::future::ready(if works {
+            Ok(reply())
+        } else {
+            Err(error(ErrorKind::Broken))
+        })
+    });
+    let fleet = Fleet::of([("a", &moody), ("b", &good)]);
+    let pool = fleet.ordered().await;
+    for _ in 0..30 {
+        read(pool.run_inference(ask("m")).await.unwrap()).await.unwrap();
+    }
+    assert_eq!((moody.asked(), good.asked()), (30, 20));
+}
+
+#[tokio::test(start_paused = true)]
 async fn at_most_half_are_ejected_and_those_are_the_last_resort() {
     let miners: Vec<Miner> = (0..4).map(|_| Miner::failing(error(ErrorKind::Broken))).collect();
     let fleet = Fleet::of([

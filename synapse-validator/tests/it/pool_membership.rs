@@ -153,10 +153,31 @@ async fn a_miner_that_falls_silent_is_asked_again_once_it_answers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_missed_look_is_forgiven_and_two_are_not() {
+    let miner = Miner::good();
+    let fleet = Fleet::of([("a", &miner)]);
+    let pool = fleet.ordered().await;
+    for (missed, initialized) in [(1, 1), (2, 2)] {
+        miner.miss(missed);
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(miner.initialized(), initialized, "{missed} missed");
+        assert!(pool.run_inference(ask("m")).await.is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn capabilities_are_those_of_all_who_are_ready() {
-    let mut strong = chat_with("m").with_model(ModelInfo::new("large").with_context_length(4096));
+    let mut strong = chat_with("m").with_model(
+        ModelInfo::new("large")
+            .with_context_length(4096)
+            .with_digest("sha256:a"),
+    );
     strong.top_logprobs = 20;
-    let mut weak = chat_with("m").with_model(ModelInfo::new("large").with_context_length(2048));
+    let mut weak = chat_with("m").with_model(
+        ModelInfo::new("large")
+            .with_context_length(2048)
+            .with_digest("sha256:b"),
+    );
     weak.top_logprobs = 5;
     let (a, b) = (Miner::good().serving(strong), Miner::good().serving(weak));
     let down = Miner::down().serving(chat_with("unreachable"));
@@ -166,6 +187,11 @@ async fn capabilities_are_those_of_all_who_are_ready() {
     let models: Vec<&str> = can.models.iter().map(|model| model.id.as_str()).collect();
     assert_eq!(models, ["m", "large"]);
     assert_eq!(can.model("large").unwrap().context_length, Some(2048));
+    assert_eq!(
+        can.model("large").unwrap().digest.as_deref(),
+        Some("sha256:a"),
+        "the first one's"
+    );
     assert_eq!(can.top_logprobs, 5);
 
     b.clone().serving(chat_with("new"));

@@ -1,6 +1,6 @@
 //! Servers on loopback that end when they are told to.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use synapse_chain::LocalChain;
 use synapse_core::{Endpoint, Error, InferenceModule, NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams};
@@ -30,7 +30,7 @@ pub async fn serve(api: impl Into<synapse_http::Api>) -> Result<Serving, Error> 
         let _ = stopped.await;
     });
     let address = server.local_addr();
-    let task = tokio::spawn(server.serve(api));
+    let task = tokio::spawn(server.serve(api.into()));
     Ok(Serving { address, stop, task })
 }
 
@@ -64,7 +64,7 @@ impl Serving {
 #[derive(Debug)]
 pub struct Gateway {
     miners: Vec<Serving>,
-    pool: MinerPool,
+    pool: Arc<MinerPool>,
 }
 
 impl Gateway {
@@ -88,12 +88,12 @@ impl Gateway {
         while !pool.health_check().await?.is_serving() && Instant::now() < until {
             sleep(Duration::from_millis(5)).await;
         }
-        Ok(Self { miners, pool })
+        Ok(Self { miners, pool: Arc::new(pool) })
     }
 
     /// The pool, to put layers around.
     #[must_use]
-    pub fn pool(&self) -> MinerPool {
+    pub fn pool(&self) -> Arc<MinerPool> {
         self.pool.clone()
     }
 

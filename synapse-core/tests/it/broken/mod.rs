@@ -12,8 +12,8 @@ use std::{
 };
 
 use synapse_core::{
-    Body, Delta, Error, FinishReason, Health, InferenceModule, Input, MetricsData, ModelInfo, ModuleCapabilities,
-    Output, Task, Usage, async_trait,
+    Body, Delta, Error, FinishReason, Health, InferenceModule, Input, MetricsData, ModelInfo,
+    ModuleCapabilities, Output, Task, Usage, async_trait,
 };
 
 pub(crate) use self::{
@@ -24,9 +24,9 @@ pub(crate) use self::{
         shuts_down_once,
     },
     replies::{
-        accepts_any_model, accepts_any_task, empty_answers, error_as_first_chunk, falling_usage, goes_on_after_the_last,
-        lies_about_streaming, never_answers, one_vector_for_all, panics_at_once, panics_in_the_body,
-        resolves_before_content, serves_one_at_a_time, stops_without_a_last_chunk,
+        accepts_any_model, accepts_any_task, empty_answers, error_as_first_chunk, falling_usage,
+        goes_on_after_the_last, lies_about_streaming, never_answers, one_vector_for_all, panics_at_once,
+        panics_in_the_body, resolves_before_content, serves_one_at_a_time, stops_without_a_last_chunk,
     },
 };
 
@@ -98,7 +98,11 @@ fn honest_deltas() -> [Delta; 3] {
         input_tokens: 4,
         output_tokens: 2,
     };
-    [Delta::text("one "), Delta::text("two"), Delta::finish(FinishReason::Stop).with_usage(usage)]
+    [
+        Delta::text("one "),
+        Delta::text("two"),
+        Delta::finish(FinishReason::Stop).with_usage(usage),
+    ]
 }
 
 #[async_trait]

@@ -4,11 +4,12 @@ use std::{future::pending, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 use synapse_core::{
-    Body, Chunk, Delta, Error, ErrorKind, FinishReason, Input, ModelInfo, ModuleCapabilities, Output, Task, Usage,
+    Body, Chunk, Delta, Error, ErrorKind, FinishReason, Input, ModelInfo, ModuleCapabilities, Output, Task,
+    Usage,
 };
 use tokio::{sync::Semaphore, task::yield_now};
 
-use super::{Broken, claims, honest_answer, honest_deltas};
+use super::{Broken, honest_answer, honest_deltas};
 
 pub(crate) fn lies_about_streaming() -> Broken {
     Broken::replying(|| Body::from_deltas([Delta::text("one two"), Delta::finish(FinishReason::Stop)]))
@@ -42,7 +43,12 @@ pub(crate) fn goes_on_after_the_last() -> Broken {
     Broken::replying(|| {
         let [one, two, end] = honest_deltas();
         let after = Chunk::delta(Delta::text("three"));
-        let chunks = [Chunk::delta(one), Chunk::delta(two), Chunk::delta(end).into_last(), after];
+        let chunks = [
+            Chunk::delta(one),
+            Chunk::delta(two),
+            Chunk::delta(end).into_last(),
+            after,
+        ];
         Body::new(stream::iter(chunks.map(Ok)))
     })
 }
@@ -102,7 +108,8 @@ pub(crate) fn serves_one_at_a_time() -> Broken {
     Broken::answering(move |input: Input| {
         let place = places.clone().try_acquire_owned();
         async move {
-            let _place = place.map_err(|_| Error::new(ErrorKind::Overloaded, "busy", "a request is under way"))?;
+            let _place =
+                place.map_err(|_| Error::new(ErrorKind::Overloaded, "busy", "a request is under way"))?;
             yield_now().await;
             honest_answer(&input)
         }
@@ -125,4 +132,3 @@ pub(crate) fn one_vector_for_all() -> Broken {
         })
     }
 }
-

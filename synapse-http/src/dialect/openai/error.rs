@@ -137,7 +137,10 @@ fn read_ours(
     let code = code.unwrap_or_else(|| "upstream_failed".to_owned());
     let hint = ours.hint.as_deref().map(tidy);
     let message = said.unwrap_or_else(|| "the node says that it failed, and not why".to_owned());
-    let message = match hint.as_ref().and_then(|hint| message.strip_suffix(&format!("; {hint}"))) {
+    let message = match hint
+        .as_ref()
+        .and_then(|hint| message.strip_suffix(&format!("; {hint}")))
+    {
         Some(without) => without.to_owned(),
         None => message,
     };

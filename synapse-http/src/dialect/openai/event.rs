@@ -68,7 +68,9 @@ fn block(block: &Block<'_>) -> Event {
 
 fn document(json: &str, whole: bool) -> Event {
     match serde_json::from_str(json) {
-        Ok(Probe { error: Some(error), .. }) => Event::Failed(error::read_event(error)),
+        Ok(Probe {
+            error: Some(error), ..
+        }) => Event::Failed(error::read_event(error)),
         Ok(probe) if whole || probe.done => Event::Last,
         Ok(_) => Event::Data,
         Err(_) if whole => Event::Failed(Error::broken("invalid_reply", "the reply is not a JSON object")),

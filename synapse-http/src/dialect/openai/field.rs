@@ -58,7 +58,10 @@ impl<'a> Field<'a> {
     }
 
     /// A number that lies in `range` as it is written and as it is kept.
-    #[expect(clippy::cast_possible_truncation, reason = "sampling parameters are kept as f32")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "sampling parameters are kept as f32"
+    )]
     pub(super) fn number(&self, range: RangeInclusive<f32>) -> Result<f32, Error> {
         if !is_number(self.raw) {
             return Err(self.wrong_type("a number"));
@@ -85,7 +88,11 @@ impl<'a> Field<'a> {
     pub(super) fn out_of_range(&self, wanted: &str) -> Error {
         let path = self.path();
         let shown = json::shown(self.raw);
-        Error::invalid("out_of_range", format!("{path} is {shown}, and {wanted} is wanted")).with_param(path)
+        Error::invalid(
+            "out_of_range",
+            format!("{path} is {shown}, and {wanted} is wanted"),
+        )
+        .with_param(path)
     }
 }
 

@@ -152,22 +152,17 @@ struct Keys<'f, 'a> {
 }
 
 impl<'a> Keys<'_, 'a> {
-    /// The known name that `key` is.
+    /// The known name that `key` is, the first time that it comes.
     fn known(&mut self, key: &str) -> Option<&'static str> {
         let names = self.level.known();
         if let Some(name) = names.iter().find(|name| **name == key) {
-            if self.found.iter().any(|field| field.name == *name) {
-                let path = self.level.path(name);
-                self.refuse(
-                    "duplicate_field",
-                    format!("{path} appears twice"),
-                    path,
-                    "send it once",
-                );
+            if self.found.iter().all(|field| field.name != *name) {
+                return Some(name);
             }
-            return Some(name);
-        }
-        if let Some(name) = names.iter().find(|name| equal_folded(name, key)) {
+            let path = self.level.path(name);
+            let message = format!("{path} appears twice");
+            self.refuse("duplicate_field", message, path, "send it once");
+        } else if let Some(name) = names.iter().find(|name| equal_folded(name, key)) {
             let path = self.level.path(name);
             let message = format!("{} differs from {name} only in case", self.level.path(key));
             self.refuse("miscased_field", message, path, "write it in lower case");
@@ -262,6 +257,9 @@ impl<'a, F: FnMut(usize, &'a str) -> Result<(), Error>> Visitor<'a> for Elements
 
 /// Whether two keys are one to a decoder that ignores case, as Go's does: it folds `ſ` to `s` and the Kelvin sign to `k` too.
 fn equal_folded(known: &str, key: &str) -> bool {
+    if key.is_ascii() {
+        return known.eq_ignore_ascii_case(key);
+    }
     let fold = |char: char| match char {
         'ſ' => 's',
         '\u{212a}' => 'k',

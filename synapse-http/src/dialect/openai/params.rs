@@ -81,10 +81,19 @@ pub(super) fn read(shape: Shape, fields: &[Field<'_>]) -> Result<Params, Error> 
 pub(super) fn hold(shape: Shape, name: &str) -> bool {
     match name {
         "top_logprobs" => shape == Shape::Chat,
-        "max_tokens" | "max_completion_tokens" | "temperature" | "top_p" | "top_k" | "min_p"
-        | "presence_penalty" | "frequency_penalty" | "seed" | "stop" | "n" | "logprobs" | "stream" => {
-            shape != Shape::Embeddings
-        }
+        "max_tokens"
+        | "max_completion_tokens"
+        | "temperature"
+        | "top_p"
+        | "top_k"
+        | "min_p"
+        | "presence_penalty"
+        | "frequency_penalty"
+        | "seed"
+        | "stop"
+        | "n"
+        | "logprobs"
+        | "stream" => shape != Shape::Embeddings,
         _ => false,
     }
 }

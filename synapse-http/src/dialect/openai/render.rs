@@ -70,8 +70,8 @@ struct Spoken<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Texts<'a> {
-    Text(&'a str),
-    Texts(&'a [String]),
+    One(&'a str),
+    Many(&'a [String]),
     Tokens(&'a [Vec<u32>]),
 }
 
@@ -104,8 +104,9 @@ pub(super) fn render(shape: Shape, request: &Request) -> Result<Vec<u8>, Error> 
         },
         other,
     };
-    serde_json::to_vec(&body)
-        .map_err(|error| Error::internal("render_failed", "a request could not be written").with_source(error))
+    serde_json::to_vec(&body).map_err(|error| {
+        Error::internal("render_failed", "a request could not be written").with_source(error)
+    })
 }
 
 fn asked(shape: Shape, prompt: &Prompt) -> Result<Asked<'_>, Error> {
@@ -114,8 +115,8 @@ fn asked(shape: Shape, prompt: &Prompt) -> Result<Asked<'_>, Error> {
             return Ok(Asked::Messages(messages.iter().map(spoken).collect()));
         }
         (Shape::Completion | Shape::Embeddings, Prompt::Texts(texts)) => match texts.as_slice() {
-            [text] => Texts::Text(text),
-            texts => Texts::Texts(texts),
+            [text] => Texts::One(text),
+            texts => Texts::Many(texts),
         },
         (Shape::Completion | Shape::Embeddings, Prompt::Tokens(tokens)) => Texts::Tokens(tokens),
         _ => {
@@ -152,11 +153,7 @@ fn spoken(message: &Message) -> Spoken<'_> {
     }
 }
 
-fn generation<'a>(
-    shape: Shape,
-    params: &'a Params,
-    options: Option<Map<String, Value>>,
-) -> Generation<'a> {
+fn generation<'a>(shape: Shape, params: &'a Params, options: Option<Map<String, Value>>) -> Generation<'a> {
     let mut options = options.unwrap_or_default();
     if params.include_usage {
         options.insert("include_usage".to_owned(), true.into());

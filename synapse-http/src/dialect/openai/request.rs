@@ -39,7 +39,10 @@ pub(super) fn request(shape: Shape, body: &[u8], view: &View) -> Result<Request,
         request.other.insert(name.into_owned(), value);
     }
     request.prompt = asked.ok_or_else(|| {
-        Error::internal("view_mismatch", "a request was read whose view is of another body")
+        Error::internal(
+            "view_mismatch",
+            "a request was read whose view is of another body",
+        )
     })?;
     Ok(request)
 }

@@ -14,8 +14,9 @@ pub(super) fn splice(shape: Shape, body: &Bytes, view: &View, edits: &Edits) -> 
         added: Vec::new(),
     };
     if let Some(model) = &edits.model {
-        let quoted = serde_json::to_string(model)
-            .map_err(|error| Error::internal("render_failed", "a name could not be written").with_source(error))?;
+        let quoted = serde_json::to_string(model).map_err(|error| {
+            Error::internal("render_failed", "a name could not be written").with_source(error)
+        })?;
         splice.set("model", quoted);
     }
     if let Some(tokens) = edits.max_tokens {
@@ -70,8 +71,7 @@ impl Splice<'_> {
     }
 
     fn apply(mut self, body: &Bytes) -> Result<Bytes, Error> {
-        let foreign =
-            || Error::internal("view_mismatch", "a body was edited with the view of another one");
+        let foreign = || Error::internal("view_mismatch", "a body was edited with the view of another one");
         let open = body.iter().position(|byte| *byte == b'{').ok_or_else(foreign)? + 1;
         let rest = body[open..].trim_ascii_start();
         let mut prefix = Vec::new();

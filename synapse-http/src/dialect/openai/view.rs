@@ -24,9 +24,7 @@ pub(super) fn view(shape: Shape, body: &[u8]) -> Result<View, Error> {
     let params = params::read(shape, &fields)?;
     let Some(asked) = given(shape.prompt()) else {
         let name = shape.prompt();
-        return Err(
-            Error::invalid("missing_field", format!("the request has no {name}")).with_param(name)
-        );
+        return Err(Error::invalid("missing_field", format!("the request has no {name}")).with_param(name));
     };
     prompt::check(shape, asked)?;
     if let Some(format) = given("encoding_format") {

@@ -20,7 +20,7 @@ struct Chain {
 impl Chain {
     async fn start() -> Self {
         let upstream = Upstream::start().await.unwrap();
-        let module = OpenAiModule::builder(&upstream.url()).unwrap().build().unwrap();
+        let module = OpenAiModule::builder(upstream.url()).build().unwrap();
         let miner = serve(synapse_http::router(module)).await.unwrap();
         let gateway = Gateway::over(vec![miner]).await.unwrap();
         let door = serve(synapse_http::router(gateway.pool())).await.unwrap();

@@ -23,7 +23,11 @@ pub(super) fn deltas(raw: &[u8], framing: Framing) -> Result<Vec<Delta>, Error> 
 }
 
 fn malformed(error: tower::BoxError) -> Error {
-    Error::broken("invalid_event", "an event of the reply is not what OpenAI's format allows").with_source(error)
+    Error::broken(
+        "invalid_event",
+        "an event of the reply is not what OpenAI's format allows",
+    )
+    .with_source(error)
 }
 
 #[derive(Deserialize)]
@@ -144,7 +148,10 @@ fn choice(choice: Choice) -> Delta {
         .zip(said.tool_calls.into_iter().flatten())
         .map(|(position, call)| tool_call(position, call))
         .collect();
-    delta.tokens = choice.logprobs.map(logprobs::Logprobs::tokens).unwrap_or_default();
+    delta.tokens = choice
+        .logprobs
+        .map(logprobs::Logprobs::tokens)
+        .unwrap_or_default();
     delta.finish_reason = choice.finish_reason.as_deref().map(FinishReason::from);
     delta
 }

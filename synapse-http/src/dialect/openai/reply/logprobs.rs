@@ -95,7 +95,11 @@ impl<'a> Chosen<'a> {
             id,
         };
         Self {
-            token: shown(&token.bytes, given.map_or(IMPOSSIBLE, |given| given.logprob), token.id),
+            token: shown(
+                &token.bytes,
+                given.map_or(IMPOSSIBLE, |given| given.logprob),
+                token.id,
+            ),
             top_logprobs: given
                 .into_iter()
                 .flat_map(|given| given.top.iter().take(top))

@@ -71,9 +71,7 @@ impl ReplyShape {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs()),
             model: input.model()?.to_owned(),
-            top_logprobs: params
-                .logprobs
-                .then(|| params.top_logprobs.unwrap_or(0).into()),
+            top_logprobs: params.logprobs.then(|| params.top_logprobs.unwrap_or(0).into()),
             include_usage: params.include_usage,
             encoding: Encoding::of(input)?,
         })

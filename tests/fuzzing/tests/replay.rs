@@ -1,0 +1,47 @@
+//! The committed corpus and random bytes, through everything that a fuzzer feeds.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+fn replay(target: &str, run: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let mut count = 0;
+    for entry in folder.read_dir().expect("the corpus is committed") {
+        run(&std::fs::read(entry.expect("a file of the corpus").path()).expect("a file of the corpus"));
+        count += 1;
+    }
+    assert!(count >= 5, "{target} has a corpus of {count}");
+}
+
+#[test]
+fn the_corpus_of_requests() {
+    replay("openai_request", fuzzing::openai_request);
+}
+
+#[test]
+fn the_corpus_of_replies() {
+    replay("openai_reply", fuzzing::openai_reply);
+}
+
+#[test]
+fn the_corpus_of_streams() {
+    replay("sse", fuzzing::sse);
+}
+
+proptest! {
+    #[test]
+    fn random_bytes(data in prop::collection::vec(any::<u8>(), 0..200)) {
+        fuzzing::openai_request(&data);
+        fuzzing::openai_reply(&data);
+        fuzzing::sse(&data);
+    }
+
+    #[test]
+    fn bytes_that_look_like_a_stream(
+        size in any::<u8>(),
+        parts in prop::collection::vec(prop::sample::select(vec!["data: a", "data", "\n", "\r", "\r\n", "\n\n", ": c", "event: x", "é", "\u{feff}", "data: [DONE]"]), 0..40),
+    ) {
+        fuzzing::sse(&[&[size], parts.concat().as_bytes()].concat());
+    }
+}
