@@ -62,8 +62,8 @@ class Chat(unittest.TestCase):
         options = dict(model=MODEL, messages=PRIMARY, max_tokens=20, seed=7, temperature=1.0)
         texts = {client().chat.completions.create(**options).choices[0].message.content for _ in range(2)}
         self.assertEqual(len(texts), 1)
-        stopped = client().chat.completions.create(model=MODEL, messages=PRIMARY, max_tokens=40, temperature=0, stop=[","])
-        self.assertNotIn(",", stopped.choices[0].message.content)
+        stopped = client().chat.completions.create(model=MODEL, messages=PRIMARY, max_tokens=40, temperature=0, stop=["colours"])
+        self.assertNotIn("colours", stopped.choices[0].message.content)
         self.assertEqual(stopped.choices[0].finish_reason, "stop")
 
     def test_log_probabilities(self):
@@ -87,10 +87,10 @@ class Chat(unittest.TestCase):
 
     def test_the_asynchronous_client_runs_many_at_once(self):
         async def ask(number):
-            asynchronous = openai.AsyncOpenAI(base_url=f"{URL}/v1", api_key="x", max_retries=0, timeout=60)
-            reply = await asynchronous.chat.completions.create(
-                model=MODEL, messages=[{"role": "user", "content": f"Say the number {number}."}], max_tokens=8
-            )
+            async with openai.AsyncOpenAI(base_url=f"{URL}/v1", api_key="x", max_retries=0, timeout=60) as asynchronous:
+                reply = await asynchronous.chat.completions.create(
+                    model=MODEL, messages=[{"role": "user", "content": f"Say the number {number}."}], max_tokens=8
+                )
             return reply.choices[0].message.content
 
         async def all_of_them():

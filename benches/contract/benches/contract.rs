@@ -23,10 +23,14 @@ fn contract(criterion: &mut Criterion) {
         .expect("a runtime without I/O");
     let mut group = criterion.benchmark_group("contract");
     let (bare, layers, closures) = (module(CHUNKS), behind_layers(CHUNKS), behind_closures(CHUNKS));
-    group.bench_function("bare", |bencher| bencher.iter(|| one(&runtime, &bare)));
-    group.bench_function("five_layers", |bencher| bencher.iter(|| one(&runtime, &layers)));
+    group.bench_function("bare", |bencher| {
+        bencher.iter(|| one(&runtime, &bare));
+    });
+    group.bench_function("five_layers", |bencher| {
+        bencher.iter(|| one(&runtime, &layers));
+    });
     group.bench_function("five_closures", |bencher| {
-        bencher.iter(|| one(&runtime, &closures))
+        bencher.iter(|| one(&runtime, &closures));
     });
     group.finish();
 }

@@ -13,9 +13,16 @@ use tokio::net::TcpStream;
 
 use crate::Fault;
 
-pub(crate) async fn send(port: u16, requests: usize, connections: usize, streamed: bool) -> Result<(), Fault> {
+pub(crate) async fn send(
+    port: u16,
+    requests: usize,
+    connections: usize,
+    streamed: bool,
+) -> Result<(), Fault> {
     let left = Arc::new(AtomicUsize::new(requests));
-    let workers: Vec<_> = (0..connections).map(|_| tokio::spawn(work(port, left.clone(), streamed))).collect();
+    let workers: Vec<_> = (0..connections)
+        .map(|_| tokio::spawn(work(port, left.clone(), streamed)))
+        .collect();
     for worker in workers {
         worker.await??;
     }
@@ -30,7 +37,10 @@ async fn work(port: u16, left: Arc<AtomicUsize>, streamed: bool) -> Result<(), F
     let body = Bytes::from(format!(
         r#"{{"model":"m","messages":[{{"role":"user","content":"Name three primary colours, please."}}],"max_tokens":64,"stream":{streamed}}}"#
     ));
-    while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+    while left
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+        .is_ok()
+    {
         let request = Request::post("/v1/chat/completions")
             .header("host", "127.0.0.1")
             .header("content-type", "application/json")

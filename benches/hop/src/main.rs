@@ -61,12 +61,18 @@ enum Kind {
     Limited,
 }
 
-const KINDS: [(Kind, &str, &str); 3] =
-    [(Kind::Bare, "bare", "bare hyper"), (Kind::Stack, "stack", "stack"), (Kind::Limited, "limited", "stack, trace, limit")];
+const KINDS: [(Kind, &str, &str); 3] = [
+    (Kind::Bare, "bare", "bare hyper"),
+    (Kind::Stack, "stack", "stack"),
+    (Kind::Limited, "limited", "stack, trace, limit"),
+];
 
 fn main() -> Result<(), Fault> {
     let options = Options::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
     match options.part.clone() {
         Some(Part::Upstream) => runtime.block_on(upstream::run()),
         Some(Part::Proxy { kind, upstream }) => runtime.block_on(proxies::run(kind, upstream)),
@@ -117,12 +123,24 @@ struct Run {
     per_second: f64,
 }
 
-async fn measure(process: &Process, requests: usize, connections: usize, streamed: bool) -> Result<Run, Fault> {
+async fn measure(
+    process: &Process,
+    requests: usize,
+    connections: usize,
+    streamed: bool,
+) -> Result<Run, Fault> {
     let (cpu, start) = (process.cpu()?, Instant::now());
     load::send(process.port, requests, connections, streamed).await?;
     let (cpu, took) = (process.cpu()? - cpu, start.elapsed());
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a number of requests")]
-    Ok(Run { cpu_per_request: cpu / requests as u32, per_second: requests as f64 / took.as_secs_f64() })
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "a number of requests"
+    )]
+    Ok(Run {
+        cpu_per_request: cpu / requests as u32,
+        per_second: requests as f64 / took.as_secs_f64(),
+    })
 }
 
 async fn compare(options: Options) -> Result<(), Fault> {
@@ -132,7 +150,10 @@ async fn compare(options: Options) -> Result<(), Fault> {
     for (_, name, _) in KINDS {
         proxies.push(Process::start(&["proxy", name, &port]).await?);
     }
-    let shapes = [("whole", options.requests, false), ("streamed", options.streams, true)];
+    let shapes = [
+        ("whole", options.requests, false),
+        ("streamed", options.streams, true),
+    ];
     let mut rows = Vec::new();
     for (shape, requests, streamed) in shapes {
         for process in &proxies {
@@ -150,9 +171,10 @@ async fn compare(options: Options) -> Result<(), Fault> {
         for (at, (.., title)) in KINDS.iter().enumerate() {
             let cpu = spread(runs[at].iter().map(|run| run.cpu_per_request.as_secs_f64() * 1e6));
             let speed = spread(runs[at].iter().map(|run| run.per_second));
-            let ratio = spread(runs[at].iter().zip(&runs[0]).map(|(run, bare)| {
-                run.cpu_per_request.as_secs_f64() / bare.cpu_per_request.as_secs_f64()
-            }));
+            let ratio =
+                spread(runs[at].iter().zip(&runs[0]).map(|(run, bare)| {
+                    run.cpu_per_request.as_secs_f64() / bare.cpu_per_request.as_secs_f64()
+                }));
             rows.push((shape, *title, cpu, speed, ratio));
         }
     }

@@ -22,14 +22,24 @@ pub(crate) async fn run(kind: Kind, upstream: u16) -> Result<(), Fault> {
         return bare(upstream).await;
     }
     let endpoint = Endpoint::http(&format!("http://127.0.0.1:{upstream}"))?;
-    let directory = Directory::new([Member::new("miner", Role::Miner).with_endpoint(endpoint)], Default::default());
-    let pool = MinerPool::watch(Watch::constant(directory), HttpConnect::new()).balance(P2c::new(PeakEwma::default()));
-    let server = Server::bind("127.0.0.1:0").await?.on_ready(|address| println!("ready http://{address}"));
+    let directory = Directory::new(
+        [Member::new("miner", Role::Miner).with_endpoint(endpoint)],
+        Default::default(),
+    );
+    let pool = MinerPool::watch(Watch::constant(directory), HttpConnect::new())
+        .balance(P2c::new(PeakEwma::default()));
+    let server = Server::bind("127.0.0.1:0")
+        .await?
+        .on_ready(|address| println!("ready http://{address}"));
     if kind == Kind::Stack {
         server.serve(synapse_http::router(pool)).await?;
     } else {
         let quota = Quota::requests_per_minute(1_000_000_000);
-        let stack = pool.with(ServiceBuilder::new().layer(TraceLayer::new()).layer(RateLimitLayer::per_caller(quota)));
+        let stack = pool.with(
+            ServiceBuilder::new()
+                .layer(TraceLayer::new())
+                .layer(RateLimitLayer::per_caller(quota)),
+        );
         server.serve(synapse_http::router(stack)).await?;
     }
     Ok(())
@@ -66,10 +76,20 @@ async fn forward(
         if let Some(content_type) = head.headers.get("content-type") {
             forwarded = forwarded.header("content-type", content_type);
         }
-        Ok::<_, Fault>(client.request(forwarded.body(Full::new(body))?).await?.map(BodyExt::boxed))
+        Ok::<_, Fault>(
+            client
+                .request(forwarded.body(Full::new(body))?)
+                .await?
+                .map(BodyExt::boxed),
+        )
     };
     answer.await.unwrap_or_else(|error| {
-        let body = Full::new(Bytes::from(error.to_string())).map_err(|never| match never {}).boxed();
-        Response::builder().status(502).body(body).expect("a valid response")
+        let body = Full::new(Bytes::from(error.to_string()))
+            .map_err(|never| match never {})
+            .boxed();
+        Response::builder()
+            .status(502)
+            .body(body)
+            .expect("a valid response")
     })
 }

@@ -31,10 +31,15 @@ async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, In
             .expect("a valid response")
     };
     if request.uri().path() == "/v1/models" {
-        return Ok(json(r#"{"object":"list","data":[{"id":"m","object":"model","created":0,"owned_by":"bench"}]}"#));
+        return Ok(json(
+            r#"{"object":"list","data":[{"id":"m","object":"model","created":0,"owned_by":"bench"}]}"#,
+        ));
     }
     if !request.uri().path().starts_with("/v1/chat") {
-        return Ok(Response::builder().status(404).body(Full::default().boxed()).expect("a valid response"));
+        return Ok(Response::builder()
+            .status(404)
+            .body(Full::default().boxed())
+            .expect("a valid response"));
     }
     let body = request.into_body().collect().await?.to_bytes();
     if !body.windows(13).any(|part| part == br#""stream":true"#) {
@@ -42,7 +47,13 @@ async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, In
             r#"{"id":"x","object":"chat.completion","created":0,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Red, yellow and blue."},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":6,"total_tokens":15}}"#,
         ));
     }
-    let events = (0..=EVENTS).map(|at| Ok(Frame::data(if at < EVENTS { event() } else { Bytes::from_static(b"data: [DONE]\n\n") })));
+    let events = (0..=EVENTS).map(|at| {
+        Ok(Frame::data(if at < EVENTS {
+            event()
+        } else {
+            Bytes::from_static(b"data: [DONE]\n\n")
+        }))
+    });
     Ok(Response::builder()
         .header("content-type", "text/event-stream")
         .body(StreamBody::new(stream::iter(events)).boxed())

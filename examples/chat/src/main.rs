@@ -61,8 +61,10 @@ async fn run(options: Options) -> Result<(), Error> {
         None => match endpoint.get_capabilities().models.first() {
             Some(model) => model.id.clone(),
             None => {
-                return Err(Error::unavailable("no_model", format!("{} lists no model", options.url))
-                    .with_hint("name one with --model"));
+                return Err(
+                    Error::unavailable("no_model", format!("{} lists no model", options.url))
+                        .with_hint("name one with --model"),
+                );
             }
         },
     };
@@ -78,7 +80,9 @@ async fn run(options: Options) -> Result<(), Error> {
         let line = match lines.next_line().await {
             Ok(Some(line)) if !line.trim().is_empty() => line,
             Ok(_) => return Ok(()),
-            Err(error) => return Err(Error::broken("input", "standard input could not be read").with_source(error)),
+            Err(error) => {
+                return Err(Error::broken("input", "standard input could not be read").with_source(error));
+            }
         };
         messages.push(Message::user(line));
         let request = Request::new(&*model, Prompt::Messages(messages.clone())).with_params(|params| {
@@ -94,7 +98,9 @@ async fn run(options: Options) -> Result<(), Error> {
 
 /// Prints the answer as it comes, and returns it.
 async fn say(endpoint: &OpenAiModule, request: Request) -> Result<String, Error> {
-    let mut output = endpoint.run_inference(Input::from_request(Task::CHAT, request)).await?;
+    let mut output = endpoint
+        .run_inference(Input::from_request(Task::CHAT, request))
+        .await?;
     let (mut answer, mut usage) = (String::new(), None::<Usage>);
     while let Some(chunk) = output.body.next().await {
         let chunk = chunk?;
@@ -107,8 +113,15 @@ async fn say(endpoint: &OpenAiModule, request: Request) -> Result<String, Error>
     }
     println!();
     if let (Some(usage), true) = (usage, std::io::stderr().is_terminal()) {
-        let miner = output.head.served_by().map(|miner| format!(" · {miner}")).unwrap_or_default();
-        eprintln!("  {} tokens in · {} out{miner}", usage.input_tokens, usage.output_tokens);
+        let miner = output
+            .head
+            .served_by()
+            .map(|miner| format!(" · {miner}"))
+            .unwrap_or_default();
+        eprintln!(
+            "  {} tokens in · {} out{miner}",
+            usage.input_tokens, usage.output_tokens
+        );
     }
     Ok(answer)
 }

@@ -8,8 +8,8 @@
 
 use clap::Parser;
 use synapse_core::{
-    Body, Delta, Error, FinishReason, Health, InferenceModule, Input, MetricsData, ModelInfo, ModuleCapabilities,
-    Output, Task, async_trait,
+    Body, Delta, Error, FinishReason, Health, InferenceModule, Input, MetricsData, ModelInfo,
+    ModuleCapabilities, Output, Task, async_trait,
 };
 
 /// Serve a module that answers with the last message, louder.
@@ -35,20 +35,31 @@ impl InferenceModule for Shout {
     }
 
     fn get_capabilities(&self) -> ModuleCapabilities {
-        ModuleCapabilities::new("shout").with_task(Task::CHAT).with_model(ModelInfo::new("shout"))
+        ModuleCapabilities::new("shout")
+            .with_task(Task::CHAT)
+            .with_model(ModelInfo::new("shout"))
     }
 
     async fn run_inference(&self, input: Input) -> Result<Output, Error> {
         if *input.task() != Task::CHAT {
-            return Err(Error::unsupported("task_unsupported", format!("shout cannot do {}", input.task())));
+            return Err(Error::unsupported(
+                "task_unsupported",
+                format!("shout cannot do {}", input.task()),
+            ));
         }
         if input.model()? != "shout" {
             return Err(Error::model_not_found(input.model()?));
         }
         let request = input.request()?;
-        let said = request.messages().last().and_then(|message| message.content.text());
+        let said = request
+            .messages()
+            .last()
+            .and_then(|message| message.content.text());
         let loud = said.unwrap_or_default().to_uppercase();
-        Ok(Output::new(Body::from_deltas([Delta::text(loud), Delta::finish(FinishReason::Stop)])))
+        Ok(Output::new(Body::from_deltas([
+            Delta::text(loud),
+            Delta::finish(FinishReason::Stop),
+        ])))
     }
 
     fn get_metrics(&self) -> MetricsData {

@@ -37,7 +37,10 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter()).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter())
+        .init();
     match run(Options::parse()).await {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
@@ -52,12 +55,15 @@ fn filter() -> tracing_subscriber::EnvFilter {
 }
 
 async fn run(options: Options) -> Result<(), Error> {
-    let mut upstream = OpenAiModule::builder(&options.upstream).idle_timeout(Duration::from_secs(options.idle_timeout));
+    let mut upstream =
+        OpenAiModule::builder(&options.upstream).idle_timeout(Duration::from_secs(options.idle_timeout));
     if let Some(key) = &options.api_key {
         upstream = upstream.api_key(key);
     }
-    let (trace, limit) =
-        (TraceLayer::new(), RateLimitLayer::per_caller(Quota::requests_per_minute(options.requests_per_minute)));
+    let (trace, limit) = (
+        TraceLayer::new(),
+        RateLimitLayer::per_caller(Quota::requests_per_minute(options.requests_per_minute)),
+    );
     let gateway = upstream
         .build()?
         .with(

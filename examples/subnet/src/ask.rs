@@ -14,16 +14,19 @@ use crate::Options;
 
 /// Asks, and prints the answer as it comes, its usage and the miner that served it.
 pub(crate) async fn once(url: &str, options: &Options, prompt: &str) -> Result<(), Error> {
-    let request = Request::new(&*options.model_id, Prompt::Messages(vec![Message::user(prompt)])).with_params(|params| {
-        params.max_tokens = Some(options.max_tokens);
-        params.temperature = Some(0.0);
-        params.stream = true;
-        params.include_usage = true;
-    });
+    let request = Request::new(&*options.model_id, Prompt::Messages(vec![Message::user(prompt)]))
+        .with_params(|params| {
+            params.max_tokens = Some(options.max_tokens);
+            params.temperature = Some(0.0);
+            params.stream = true;
+            params.include_usage = true;
+        });
     let start = Instant::now();
     let endpoint = OpenAiModule::builder(url).build()?;
     endpoint.initialize().await?;
-    let mut output = endpoint.run_inference(Input::from_request(Task::CHAT, request)).await?;
+    let mut output = endpoint
+        .run_inference(Input::from_request(Task::CHAT, request))
+        .await?;
     let first = start.elapsed();
 
     let live = !options.json && std::io::stdout().is_terminal();
@@ -40,7 +43,11 @@ pub(crate) async fn once(url: &str, options: &Options, prompt: &str) -> Result<(
         usage = chunk.usage().or(usage);
     }
     let usage = usage.ok_or_else(|| Error::broken("no_usage", "the stream ended without its usage"))?;
-    let miner = output.head.served_by().map(ToString::to_string).unwrap_or_default();
+    let miner = output
+        .head
+        .served_by()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let (first, total) = (first.as_millis(), start.elapsed().as_millis());
     if options.json {
         let document = json!({
@@ -51,7 +58,10 @@ pub(crate) async fn once(url: &str, options: &Options, prompt: &str) -> Result<(
     } else {
         println!("{}\n", if live { "" } else { &answer });
         println!("miner: {miner}");
-        println!("usage: {} in, {} out ({first} ms to the first content, {total} ms in all)", usage.input_tokens, usage.output_tokens);
+        println!(
+            "usage: {} in, {} out ({first} ms to the first content, {total} ms in all)",
+            usage.input_tokens, usage.output_tokens
+        );
     }
     endpoint.shutdown().await
 }

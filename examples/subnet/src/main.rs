@@ -14,7 +14,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use synapse_chain::LocalChain;
-use synapse_core::{Error, InferenceModule, ModuleExt, Subnet, SubnetId, SubnetParams, layers::DeadlineLayer};
+use synapse_core::{Error, ModuleExt, Subnet, SubnetId, SubnetParams, layers::DeadlineLayer};
 use synapse_http::{HttpConnect, Server};
 use synapse_validator::{
     MinerPool, P2c, PeakEwma, Quota, RateLimitLayer, TokenCountLayer, Tokenizers, TraceLayer,
@@ -61,7 +61,9 @@ struct Options {
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
+        )
         .init();
     match run(Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -91,7 +93,8 @@ async fn run(options: Options) -> Result<(), Error> {
     let trace = TraceLayer::new();
     let count = TokenCountLayer::new(tokenizers);
     let limit = RateLimitLayer::per_caller(
-        Quota::requests_per_minute(options.requests_per_minute).and(Quota::tokens_per_day(options.tokens_per_day)),
+        Quota::requests_per_minute(options.requests_per_minute)
+            .and(Quota::tokens_per_day(options.tokens_per_day)),
     );
     let gateway = MinerPool::watch(subnet.directory(), HttpConnect::new())
         .balance(P2c::new(PeakEwma::default()))
@@ -110,7 +113,11 @@ async fn run(options: Options) -> Result<(), Error> {
     let once = options.once.is_some();
     let server = server.on_ready({
         let model = options.model_id.clone();
-        move |address| if !once { announce(&format!("http://{address}"), &model) }
+        move |address| {
+            if !once {
+                announce(&format!("http://{address}"), &model)
+            }
+        }
     });
     // With --once the answer ends the server; else a signal does.
     let server = if once {
@@ -131,7 +138,9 @@ async fn run(options: Options) -> Result<(), Error> {
         }
         None => Ok(()),
     };
-    let served = serving.await.map_err(|error| Error::internal("server_ended", "the server ended").with_source(error))?;
+    let served = serving
+        .await
+        .map_err(|error| Error::internal("server_ended", "the server ended").with_source(error))?;
     answered.and(served).and(miners.stop().await)
 }
 

@@ -10,12 +10,14 @@ use super::{members::Members, refusal};
 
 /// Epochs whose weights, and whose operations, are remembered.
 const REMEMBERED_EPOCHS: u64 = 16;
+/// Operations that a validator may use in an epoch: each is remembered.
+const MOST_OPERATIONS: usize = 64;
 
 /// Weights by epoch and validator, and the operations that brought them.
 #[derive(Debug, Default)]
 pub(super) struct Submissions {
     weights: BTreeMap<EpochId, BTreeMap<NodeId, Weights>>,
-    operations: BTreeMap<OperationId, Submission>,
+    operations: BTreeMap<(NodeId, OperationId), Submission>,
 }
 
 /// One submission, to tell a repetition from another one under the same id.
@@ -51,16 +53,31 @@ impl Submissions {
         params: &SubnetParams,
         members: &Members,
     ) -> Result<(), Error> {
+        let operation = (submission.validator.clone(), operation);
         match self.operations.get(&operation) {
             Some(known) if *known == submission => return Ok(()),
             Some(_) => {
                 return Err(Error::invalid(
                     "operation_reused",
-                    format!("the operation {operation} was used for other weights"),
+                    format!("the operation {} was used for other weights", operation.1),
                 )
                 .with_hint("make the id from subnet, validator and epoch"));
             }
             None => check(&submission, current, params, members)?,
+        }
+        let used = self
+            .operations
+            .values()
+            .filter(|known| known.validator == submission.validator && known.epoch == submission.epoch);
+        if used.count() >= MOST_OPERATIONS {
+            return Err(Error::new(
+                ErrorKind::RateLimited,
+                "too_many_submissions",
+                format!(
+                    "{} submitted {MOST_OPERATIONS} times in this epoch already",
+                    submission.validator
+                ),
+            ));
         }
         let of_epoch = self.weights.entry(submission.epoch).or_default();
         of_epoch.insert(submission.validator.clone(), submission.weights.clone());

@@ -76,6 +76,28 @@ async fn a_repetition_after_the_epoch_succeeds_and_a_new_one_does_not() {
 }
 
 #[tokio::test]
+async fn operations_are_a_validators_own_and_bounded() {
+    let (_chain, subnet) = weighing().await;
+    subnet.leave(&"m2".into()).await.unwrap();
+    subnet
+        .register(Registration::new("m3", Role::Validator, Stake(50)))
+        .await
+        .unwrap();
+    submit(&subnet, "a", "v", 0, &[("m1", 1)]).await.unwrap();
+    submit(&subnet, "a", "m3", 0, &[("m1", 2)]).await.unwrap();
+    for number in 1..64 {
+        submit(&subnet, &format!("more-{number}"), "v", 0, &[("m1", number)])
+            .await
+            .unwrap();
+    }
+    assert_eq!(
+        code(submit(&subnet, "one-more", "v", 0, &[("m1", 1)]).await),
+        "too_many_submissions"
+    );
+    submit(&subnet, "a", "v", 0, &[("m1", 1)]).await.unwrap();
+}
+
+#[tokio::test]
 async fn only_validators_with_stake_weigh_only_members() {
     let (_chain, subnet) = weighing().await;
     assert_eq!(

@@ -142,7 +142,7 @@ impl Registration {
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// An `http` or `https` address without a path.
+    /// An `http` or `https` address; a path in it is a prefix of every path that is asked.
     Http(http::Uri),
 }
 

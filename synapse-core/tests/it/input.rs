@@ -24,7 +24,10 @@ struct Other;
 
 static OTHER: Other = Other;
 
-fn parts(body: &[u8]) -> Result<(Range<usize>, Range<usize>, Range<usize>), Error> {
+/// Where the model, the cap and the text lie.
+type Parts = (Range<usize>, Range<usize>, Range<usize>);
+
+fn parts(body: &[u8]) -> Result<Parts, Error> {
     let malformed = || Error::invalid("malformed", "a tiny request is model=NAME;max=N;TEXT");
     let text = std::str::from_utf8(body).map_err(|_| malformed())?;
     let rest = text.strip_prefix("model=").ok_or_else(malformed)?;

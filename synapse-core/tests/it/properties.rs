@@ -58,6 +58,8 @@ fn readers() -> impl Strategy<Value = Vec<Reader>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn every_tap_gets_one_ending(steps in steps(), readers in readers(), framed: bool) {
         let mut body = if framed { Body::new(source(steps)) } else { Body::unframed(source(steps)) };

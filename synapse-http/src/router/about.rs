@@ -14,7 +14,10 @@ use synapse_core::{Error, ModelInfo, ModuleCapabilities, NodeId};
 use super::{refusal::refusal, routes::Served};
 
 pub(super) async fn models(State(served): State<Arc<Served>>) -> Response {
-    let capabilities = served.module.get_capabilities();
+    let capabilities = match claimed(&served) {
+        Ok(capabilities) => capabilities,
+        Err(early) => return refusal(&early),
+    };
     let data: Vec<Value> = capabilities
         .models
         .iter()
@@ -27,7 +30,10 @@ pub(super) async fn model(
     State(served): State<Arc<Served>>,
     id: Result<Path<String>, PathRejection>,
 ) -> Response {
-    let capabilities = served.module.get_capabilities();
+    let capabilities = match claimed(&served) {
+        Ok(capabilities) => capabilities,
+        Err(early) => return refusal(&early),
+    };
     let id = id.map_or_else(|_| String::new(), |Path(id)| id);
     match capabilities.model(&id) {
         Some(model) => json_reply(&shown(model, &capabilities.name)),
@@ -43,10 +49,19 @@ pub(super) async fn capabilities(State(served): State<Arc<Served>>) -> Response 
         #[serde(flatten)]
         capabilities: ModuleCapabilities,
     }
-    json_reply(&Signed {
-        node_id: served.options.node_id.as_ref(),
-        capabilities: served.module.get_capabilities(),
-    })
+    match claimed(&served) {
+        Ok(capabilities) => json_reply(&Signed {
+            node_id: served.options.node_id.as_ref(),
+            capabilities,
+        }),
+        Err(early) => refusal(&early),
+    }
+}
+
+/// What the module claims, once it is initialised: before that it may not know its own models.
+fn claimed(served: &Served) -> Result<ModuleCapabilities, Error> {
+    served.lifecycle.check()?;
+    Ok(served.module.get_capabilities())
 }
 
 /// OpenAI's model object, and what we know beyond it. Nobody here knows when a model was made: `created` is 0.

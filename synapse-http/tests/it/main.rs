@@ -9,6 +9,7 @@ mod hop;
 mod modules;
 mod replies;
 mod router;
+mod routes;
 mod serve;
 mod server;
 mod sse;

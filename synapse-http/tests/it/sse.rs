@@ -114,6 +114,8 @@ fn what_is_too_long_is_broken_wherever_it_is_split() {
         check("data: 90123456789", Some("event_too_large"));
         check("data: 90123456\ndata: 90123456\n\n", None);
         check("data: 90123456\ndata: 90123456\n:\n\n", Some("event_too_large"));
+        // Never ended, and cut off all the same.
+        check(&"data: 90123456\n".repeat(3), Some("event_too_large"));
         check(&"data: 1\n\n".repeat(100), None);
         check(&"\n".repeat(1000), None);
         check(&"\r".repeat(1000), None);

@@ -27,7 +27,11 @@ use crate::weights::LlamaWeights;
 /// A GGUF model served in this process: chat, text completions and embeddings.
 ///
 /// Loading, rendering and tokenising run on tokio's blocking threads, so the module must be used inside a tokio runtime.
-/// Dropping it, or what it returned, stops the work.
+/// Dropping an output stops its work within one decode step. Dropping the module ends all of its work, and waits for the
+/// step that is running: [`shutdown`](InferenceModule::shutdown) first does that waiting off the reactor.
+///
+/// What can't be done is refused by name: several replies (`n`), formats and grammars, pictures. Tools are shown to the
+/// model where its template has a place for them; what it then writes comes back as text, not as tool calls.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), synapse_core::Error> {

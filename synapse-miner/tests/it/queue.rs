@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, future::join_all};
-use synapse_core::{ErrorKind, InferenceModule, Retry, testkit::conformance_of_wrapper};
+use synapse_core::{
+    ErrorKind, InferenceModule, ModuleExt, Retry,
+    testkit::{Echo, conformance, conformance_of_wrapper},
+};
 use synapse_miner::{QueueLayer, QueueWait};
 use tokio::time::{Instant, advance, timeout};
 
@@ -191,8 +194,11 @@ async fn a_place_handed_to_somebody_who_is_gone_goes_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_forwards_what_a_wrapper_must() {
-    use synapse_core::ModuleExt;
+async fn a_module_behind_a_queue_keeps_the_contract() {
+    let queue = QueueLayer::bounded(8);
+    conformance(Echo::new().with(queue.clone()).attach(queue))
+        .await
+        .assert();
     conformance_of_wrapper(|inner| {
         let queue = QueueLayer::bounded(8).concurrency(2);
         inner.with(queue.clone()).attach(queue)

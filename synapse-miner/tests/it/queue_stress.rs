@@ -76,7 +76,7 @@ proptest! {
             prop_assert!(again.iter().all(Result::is_ok), "{again:?}");
             let metrics = module.get_metrics();
             let admitted = metrics.get("queue.admitted", &[]).unwrap();
-            prop_assert_eq!(admitted as usize, engine.started().len());
+            prop_assert_eq!(admitted, engine.started().len() as f64);
             Ok(())
         })?;
     }

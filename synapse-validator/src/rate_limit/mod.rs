@@ -20,7 +20,7 @@ use tower::Layer;
 
 use self::{
     limiter::{Cost, Limiter},
-    reservation::Reservation,
+    reservation::{Open, Reservation},
 };
 pub use self::{
     quota::Quota,
@@ -55,6 +55,7 @@ pub struct RateLimitLayer {
     limiter: Arc<Limiter>,
     default_max_tokens: u32,
     refused: Arc<AtomicU64>,
+    open: Arc<AtomicU64>,
 }
 
 impl RateLimitLayer {
@@ -65,6 +66,7 @@ impl RateLimitLayer {
             limiter: Arc::new(Limiter::new(quota, 100_000)),
             default_max_tokens: 4096,
             refused: Arc::default(),
+            open: Arc::default(),
         }
     }
 
@@ -153,6 +155,7 @@ impl Middleware for RateLimitLayer {
             }
         })?;
         let mut pending = Pending::new(Reservation {
+            _open: Open::new(&self.open),
             limiter: self.limiter.clone(),
             key,
             reserved: cost,
@@ -171,9 +174,13 @@ impl Middleware for RateLimitLayer {
 
 #[async_trait]
 impl Attached for RateLimitLayer {
-    #[expect(clippy::cast_precision_loss, reason = "a number of callers")]
+    #[expect(clippy::cast_precision_loss, reason = "numbers of callers and requests")]
     fn metrics(&self, metrics: &mut MetricsData) {
         metrics.counter("rate_limit.refused", self.refused.load(Ordering::Relaxed));
+        metrics.gauge(
+            "rate_limit.reservations",
+            self.open.load(Ordering::Relaxed) as f64,
+        );
         metrics.gauge("rate_limit.callers", self.limiter.callers() as f64);
     }
 }

@@ -1,6 +1,9 @@
 //! What a request reserved, and how it is settled.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use synapse_core::{Chunk, Ending, Tap};
 
@@ -9,12 +12,29 @@ use crate::token_count::CompletionMeter;
 
 /// What a request reserved. Its ending gives back what was not used, once.
 pub(super) struct Reservation {
+    pub(super) _open: Open,
     pub(super) limiter: Arc<Limiter>,
     pub(super) key: Key,
     pub(super) reserved: Cost,
     pub(super) prompt_tokens: u64,
     pub(super) meter: CompletionMeter,
     pub(super) answered: bool,
+}
+
+/// Counts a reservation for as long as it is open.
+pub(super) struct Open(Arc<AtomicU64>);
+
+impl Open {
+    pub(super) fn new(count: &Arc<AtomicU64>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Reservation {

@@ -163,13 +163,16 @@ async fn nobody_is_asked_after_he_was_shut_down() {
         })
         .collect();
     let mut left = Vec::new();
-    for _ in 0..200 {
-        let leaves = Miner::good();
-        fleet.join("leaves", &leaves);
-        while leaves.asked() == 0 {
-            tokio::task::yield_now().await;
-        }
-        fleet.leave("leaves");
+    for number in 0..80 {
+        let (name, leaves) = (format!("leaves-{number}"), Miner::good());
+        fleet.join(&name, &leaves);
+        let asked = async {
+            while leaves.asked() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), asked).await.unwrap();
+        fleet.leave(&name);
         left.push(leaves);
     }
     for client in clients {

@@ -14,14 +14,21 @@ use synapse_http::{
 
 /// A request body: read, edited, read again. The first byte chooses the task.
 pub fn openai_request(data: &[u8]) {
-    let Some((choice, body)) = data.split_first() else { return };
+    let Some((choice, body)) = data.split_first() else {
+        return;
+    };
     let (task, path) = match choice % 3 {
         0 => (Task::CHAT, "/v1/chat/completions"),
         1 => (Task::TEXT_COMPLETION, "/v1/completions"),
         _ => (Task::EMBEDDINGS, "/v1/embeddings"),
     };
     let body = Bytes::copy_from_slice(body);
-    let wire = Wire::new(OpenAi::DIALECT, path, HeaderValue::from_static("application/json"), body.clone());
+    let wire = Wire::new(
+        OpenAi::DIALECT,
+        path,
+        HeaderValue::from_static("application/json"),
+        body.clone(),
+    );
     let input = Input::from_wire(task.clone(), wire);
     match input.view() {
         Err(error) => assert!(error.kind().is_callers_fault(), "{error:?}"),
@@ -29,12 +36,21 @@ pub fn openai_request(data: &[u8]) {
             let view = view.expect("an input from the wire has a view");
             for field in ["model", "messages", "prompt", "input", "max_tokens", "stream"] {
                 let Some(range) = view.field(field) else { continue };
-                assert!(range.end <= body.len() && !range.is_empty(), "{field} at {range:?}");
+                assert!(
+                    range.end <= body.len() && !range.is_empty(),
+                    "{field} at {range:?}"
+                );
             }
             if let Err(error) = input.request() {
                 assert!(error.kind().is_callers_fault(), "{error:?}");
             }
-            assert_eq!(input.wire_for(OpenAi::DIALECT).expect("nothing was edited").body(), &body);
+            assert_eq!(
+                input
+                    .wire_for(OpenAi::DIALECT)
+                    .expect("nothing was edited")
+                    .body(),
+                &body
+            );
             edited(&input);
         }
     }
@@ -56,11 +72,23 @@ fn edited(input: &Input) {
 
 /// A reply, streamed or whole: read without a panic, and the same twice.
 pub fn openai_reply(data: &[u8]) {
-    let Some((choice, body)) = data.split_first() else { return };
-    let framing = if choice % 2 == 0 { Framing::Sse } else { Framing::Whole };
+    let Some((choice, body)) = data.split_first() else {
+        return;
+    };
+    let framing = if choice % 2 == 0 {
+        Framing::Sse
+    } else {
+        Framing::Whole
+    };
     if let Ok(Some(chunk)) = Chunk::read(Bytes::copy_from_slice(body), OpenAi::DIALECT, framing) {
-        let first = chunk.deltas().map(<[_]>::to_vec).map_err(|error| error.code().to_owned());
-        let again = chunk.deltas().map(<[_]>::to_vec).map_err(|error| error.code().to_owned());
+        let first = chunk
+            .deltas()
+            .map(<[_]>::to_vec)
+            .map_err(|error| error.code().to_owned());
+        let again = chunk
+            .deltas()
+            .map(<[_]>::to_vec)
+            .map_err(|error| error.code().to_owned());
         assert_eq!(first, again);
         let _ = (chunk.usage(), chunk.has_content());
     }
@@ -68,7 +96,9 @@ pub fn openai_reply(data: &[u8]) {
 
 /// A stream of events: however it is split, the events are the same, and no byte of them is lost.
 pub fn sse(data: &[u8]) {
-    let Some((size, stream)) = data.split_first() else { return };
+    let Some((size, stream)) = data.split_first() else {
+        return;
+    };
     let whole = events(&[stream]);
     let split: Vec<&[u8]> = stream.chunks(usize::from(*size).max(1)).collect();
     assert_eq!(whole, events(&split));

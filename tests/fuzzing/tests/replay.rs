@@ -5,7 +5,9 @@ use std::path::Path;
 use proptest::prelude::*;
 
 fn replay(target: &str, run: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fuzz/corpus")
+        .join(target);
     let mut count = 0;
     for entry in folder.read_dir().expect("the corpus is committed") {
         run(&std::fs::read(entry.expect("a file of the corpus").path()).expect("a file of the corpus"));

@@ -28,7 +28,11 @@ pub struct Reply {
 ///
 /// # Panics
 /// Where `path` is none.
-pub async fn post(address: SocketAddr, path: &str, body: impl Into<Bytes>) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
+pub async fn post(
+    address: SocketAddr,
+    path: &str,
+    body: impl Into<Bytes>,
+) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
     let request = Request::post(path)
         .header("host", address.to_string())
         .header("content-type", "application/json")
@@ -41,7 +45,10 @@ pub async fn post(address: SocketAddr, path: &str, body: impl Into<Bytes>) -> Re
 ///
 /// # Errors
 /// Where there is no reply at all.
-pub async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
+pub async fn send(
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
     let socket = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
     let connection = tokio::spawn(connection);
@@ -57,5 +64,10 @@ pub async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<
         }
     }
     connection.abort();
-    Ok(Reply { status: head.status, headers: head.headers, body: body.into(), broken })
+    Ok(Reply {
+        status: head.status,
+        headers: head.headers,
+        body: body.into(),
+        broken,
+    })
 }

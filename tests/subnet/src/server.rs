@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use synapse_chain::LocalChain;
-use synapse_core::{Endpoint, Error, InferenceModule, NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams};
+use synapse_core::{
+    Endpoint, Error, InferenceModule, NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams,
+};
 use synapse_http::{HttpConnect, Server};
 use synapse_validator::{MinerPool, P2c, PeakEwma};
 use tokio::{
@@ -26,9 +28,12 @@ pub struct Serving {
 /// Where there is no free port.
 pub async fn serve(api: impl Into<synapse_http::Api>) -> Result<Serving, Error> {
     let (stop, stopped) = oneshot::channel();
-    let server = Server::bind("127.0.0.1:0").await?.drain_timeout(Duration::from_secs(5)).shutdown(async move {
-        let _ = stopped.await;
-    });
+    let server = Server::bind("127.0.0.1:0")
+        .await?
+        .drain_timeout(Duration::from_secs(5))
+        .shutdown(async move {
+            let _ = stopped.await;
+        });
     let address = server.local_addr();
     let task = tokio::spawn(server.serve(api.into()));
     Ok(Serving { address, stop, task })
@@ -79,16 +84,22 @@ impl Gateway {
         for (at, miner) in miners.iter().enumerate() {
             let node = NodeId::from(format!("miner-{}", at + 1));
             chain.fund(&node, Stake(100))?;
-            subnet.register(Registration::new(node.as_str(), Role::Miner, Stake(10))).await?;
+            subnet
+                .register(Registration::new(node.as_str(), Role::Miner, Stake(10)))
+                .await?;
             subnet.serve(&node, Endpoint::http(&miner.url())?).await?;
         }
-        let pool = MinerPool::watch(subnet.directory(), HttpConnect::new()).balance(P2c::new(PeakEwma::default()));
+        let pool =
+            MinerPool::watch(subnet.directory(), HttpConnect::new()).balance(P2c::new(PeakEwma::default()));
         pool.initialize().await?;
         let until = Instant::now() + Duration::from_secs(10);
         while !pool.health_check().await?.is_serving() && Instant::now() < until {
             sleep(Duration::from_millis(5)).await;
         }
-        Ok(Self { miners, pool: Arc::new(pool) })
+        Ok(Self {
+            miners,
+            pool: Arc::new(pool),
+        })
     }
 
     /// The pool, to put layers around.

@@ -12,7 +12,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-const MODELS: &str = r#"{"object":"list","data":[{"id":"raw","object":"model","created":0,"owned_by":"raw"}]}"#;
+const MODELS: &str =
+    r#"{"object":"list","data":[{"id":"raw","object":"model","created":0,"owned_by":"raw"}]}"#;
 
 /// A raw upstream; ends when it is dropped.
 #[derive(Debug)]
@@ -44,7 +45,11 @@ impl Upstream {
                 tokio::spawn(answer(socket, shared.clone()));
             }
         });
-        Ok(Self { address, script, task })
+        Ok(Self {
+            address,
+            script,
+            task,
+        })
     }
 
     /// Its address as a URL.
@@ -58,7 +63,10 @@ impl Upstream {
     /// # Panics
     /// Where a test panicked before.
     pub fn answer(&self, writes: impl IntoIterator<Item = Bytes>) {
-        self.script.lock().expect("no test panics while it holds the script").answer = writes.into_iter().collect();
+        self.script
+            .lock()
+            .expect("no test panics while it holds the script")
+            .answer = writes.into_iter().collect();
     }
 
     /// The body of the last request.
@@ -67,7 +75,11 @@ impl Upstream {
     /// Where a test panicked before.
     #[must_use]
     pub fn received(&self) -> Bytes {
-        self.script.lock().expect("no test panics while it holds the script").received.clone()
+        self.script
+            .lock()
+            .expect("no test panics while it holds the script")
+            .received
+            .clone()
     }
 }
 

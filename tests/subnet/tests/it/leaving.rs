@@ -10,11 +10,14 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use proptest::{prelude::Rng, test_runner::{RngAlgorithm, TestRng}};
+use proptest::{
+    prelude::Rng,
+    test_runner::{RngAlgorithm, TestRng},
+};
 use subnet_tests::{Gateway, serve};
 use synapse_core::{
-    Body, Chunk, Delta, Ending, Error, FinishReason, Input, InferenceModule, ModelInfo, ModuleCapabilities, ModuleExt,
-    Output, Pending, Tap, Task, from_fn, testkit::Scripted,
+    Body, Chunk, Delta, Ending, Error, FinishReason, InferenceModule, Input, ModelInfo, ModuleCapabilities,
+    ModuleExt, Output, Pending, Tap, Task, from_fn, testkit::Scripted,
 };
 use synapse_miner::QueueLayer;
 use synapse_validator::{Quota, RateLimitLayer, TokenCountLayer, Tokenizers, TraceLayer};
@@ -107,7 +110,8 @@ enum Leaves {
 /// Asks for a stream, leaves when it is told to, and says whether it saw the end.
 async fn ask(address: SocketAddr, leaves: Leaves) -> std::io::Result<bool> {
     let mut socket = TcpStream::connect(address).await?;
-    let body = r#"{"model":"slow","messages":[{"role":"user","content":"hi there"}],"stream":true,"max_tokens":64}"#;
+    let body =
+        r#"{"model":"slow","messages":[{"role":"user","content":"hi there"}],"stream":true,"max_tokens":64}"#;
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
@@ -163,7 +167,9 @@ async fn a_thousand_clients_that_leave_leave_nothing_behind() {
 
     let (engines, queue) = (UnderWay::default(), QueueLayer::bounded(CLIENTS).concurrency(32));
     let miner = engine(&engines).with(queue.clone()).attach(queue.clone());
-    let gateway = Gateway::over(vec![serve(synapse_http::router(miner)).await.unwrap()]).await.unwrap();
+    let gateway = Gateway::over(vec![serve(synapse_http::router(miner)).await.unwrap()])
+        .await
+        .unwrap();
     let pool = gateway.pool();
     let (endings, arrived) = (Endings::default(), Arc::new(AtomicUsize::new(0)));
     let watch = from_fn({
@@ -174,7 +180,9 @@ async fn a_thousand_clients_that_leave_leave_nothing_behind() {
             async move { pending.settle(next.run(input).await) }
         }
     });
-    let limit = RateLimitLayer::per_caller(Quota::requests_per_minute(1_000_000).and(Quota::tokens_per_day(1_000_000_000)));
+    let limit = RateLimitLayer::per_caller(
+        Quota::requests_per_minute(1_000_000).and(Quota::tokens_per_day(1_000_000_000)),
+    );
     let stack = pool
         .clone()
         .with(
@@ -194,7 +202,10 @@ async fn a_thousand_clients_that_leave_leave_nothing_behind() {
         .map(|leaves| async move { (leaves, ask(address, leaves).await.unwrap()) })
         .buffer_unordered(AT_ONCE)
         .filter(|(leaves, done)| {
-            assert!(*done || !matches!(leaves, Leaves::AfterDone), "a client that waits sees the end");
+            assert!(
+                *done || !matches!(leaves, Leaves::AfterDone),
+                "a client that waits sees the end"
+            );
             std::future::ready(*done)
         })
         .count()
@@ -203,7 +214,11 @@ async fn a_thousand_clients_that_leave_leave_nothing_behind() {
     eventually("requests at the gateway", || {
         let [whole, broken, dropped] = *endings.0.lock().unwrap();
         let (ended, arrived) = (whole + broken + dropped, arrived.load(Ordering::SeqCst));
-        if ended == arrived { Ok(()) } else { Err(format!("{arrived} arrived, {ended} ended")) }
+        if ended == arrived {
+            Ok(())
+        } else {
+            Err(format!("{arrived} arrived, {ended} ended"))
+        }
     })
     .await;
     eventually("engine", || match engines.count() {
@@ -211,9 +226,11 @@ async fn a_thousand_clients_that_leave_leave_nothing_behind() {
         left => Err(format!("works on {left} requests")),
     })
     .await;
-    eventually("the miner's queue", || match (queue.waiting(), queue.in_flight()) {
-        (0, 0) => Ok(()),
-        left => Err(format!("{left:?} waiting and in flight")),
+    eventually("the miner's queue", || {
+        match (queue.waiting(), queue.in_flight()) {
+            (0, 0) => Ok(()),
+            left => Err(format!("{left:?} waiting and in flight")),
+        }
     })
     .await;
     eventually("the gateway's counts", || {
@@ -222,15 +239,29 @@ async fn a_thousand_clients_that_leave_leave_nothing_behind() {
             metrics.get("pool.in_flight", &[("miner", "miner-1")]),
             metrics.get("rate_limit.reservations", &[]),
         ];
-        if left == [Some(0.0); 2] { Ok(()) } else { Err(format!("{left:?} in flight and reserved")) }
+        if left == [Some(0.0); 2] {
+            Ok(())
+        } else {
+            Err(format!("{left:?} in flight and reserved"))
+        }
     })
     .await;
 
     let [whole, broken, dropped] = *endings.0.lock().unwrap();
-    assert_eq!(whole + broken + dropped, arrived.load(Ordering::SeqCst), "each request ends once");
+    assert_eq!(
+        whole + broken + dropped,
+        arrived.load(Ordering::SeqCst),
+        "each request ends once"
+    );
     assert_eq!(broken, 0, "a client that leaves breaks nothing");
-    assert!(whole >= complete, "{complete} clients saw [DONE], and {whole} requests are complete");
-    assert!(whole > 200 && dropped > 200, "{whole} complete, {dropped} dropped: both happened");
+    assert!(
+        whole >= complete,
+        "{complete} clients saw [DONE], and {whole} requests are complete"
+    );
+    assert!(
+        whole > 200 && dropped > 200,
+        "{whole} complete, {dropped} dropped: both happened"
+    );
 
     door.stop().await.unwrap();
     gateway.stop().await.unwrap();
@@ -257,7 +288,12 @@ async fn a_client_that_closes_after_done_counts_as_complete() -> Result<(), Erro
     for _ in 0..20 {
         assert!(ask(door.address(), Leaves::AfterDone).await.unwrap());
     }
-    let count = |outcome| stack.get_metrics().get("inference.requests", &[("outcome", outcome)]).unwrap_or(0.0);
+    let count = |outcome| {
+        stack
+            .get_metrics()
+            .get("inference.requests", &[("outcome", outcome)])
+            .unwrap_or(0.0)
+    };
     assert_eq!([count("complete"), count("dropped")], [20.0, 0.0]);
     door.stop().await?;
     gateway.stop().await

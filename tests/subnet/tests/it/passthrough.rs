@@ -24,7 +24,11 @@ impl Chain {
         let miner = serve(synapse_http::router(module)).await.unwrap();
         let gateway = Gateway::over(vec![miner]).await.unwrap();
         let door = serve(synapse_http::router(gateway.pool())).await.unwrap();
-        Self { upstream, gateway, door }
+        Self {
+            upstream,
+            gateway,
+            door,
+        }
     }
 
     async fn ask(&self, path: &str, body: impl Into<Bytes>) -> Reply {
@@ -77,7 +81,10 @@ fn streams() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
             }
         }
         let last = format!("data: [DONE]{}", if blank { "\n\n" } else { "" }).replace('\n', ending);
-        (format!("{sent}{last}").into_bytes(), format!("{seen}{last}").into_bytes())
+        (
+            format!("{sent}{last}").into_bytes(),
+            format!("{seen}{last}").into_bytes(),
+        )
     })
 }
 
@@ -100,28 +107,46 @@ fn anything() -> impl Strategy<Value = Value> {
 /// A request with fields that nobody here knows, spaced oddly.
 fn requests() -> impl Strategy<Value = String> {
     let unknown = prop::collection::btree_map("x_[a-z]{1,8}", anything(), 0..4);
-    ("\\PC{1,20}", unknown, prop::sample::select(vec!["", " ", "\n  ", "\t"]), anything()).prop_map(
-        |(text, unknown, space, metadata)| {
+    (
+        "\\PC{1,20}",
+        unknown,
+        prop::sample::select(vec!["", " ", "\n  ", "\t"]),
+        anything(),
+    )
+        .prop_map(|(text, unknown, space, metadata)| {
             let mut fields = vec![
                 r#""model":"raw""#.to_owned(),
-                format!(r#""messages":{space}[{{"role":"user","content":{}}}]"#, Value::from(text)),
+                format!(
+                    r#""messages":{space}[{{"role":"user","content":{}}}]"#,
+                    Value::from(text)
+                ),
                 r#""stream":true"#.to_owned(),
                 format!(r#""metadata":{space}{{"Model":{metadata}}}"#),
             ];
-            fields.extend(unknown.into_iter().map(|(name, value)| format!("{}:{space}{value}", Value::from(name))));
+            fields.extend(
+                unknown
+                    .into_iter()
+                    .map(|(name, value)| format!("{}:{space}{value}", Value::from(name))),
+            );
             let at = fields.len() / 2;
             fields.swap(0, at);
             format!("{{{space}{}{space}}}", fields.join(&format!(",{space}")))
-        },
-    )
+        })
 }
 
 #[test]
 fn the_clients_events_equal_the_miners_and_the_request_arrives_as_it_was_sent() {
     let runtime = Runtime::new().unwrap();
     let chain = runtime.block_on(Chain::start());
-    let cases = (streams(), requests(), prop::collection::vec(any::<usize>(), 0..24));
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 96, ..ProptestConfig::default() });
+    let cases = (
+        streams(),
+        requests(),
+        prop::collection::vec(any::<usize>(), 0..24),
+    );
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 96,
+        ..ProptestConfig::default()
+    });
     let result = runner.run(&cases, |((sent, seen), request, cuts)| {
         let mut writes = vec![Bytes::from_static(HEAD)];
         writes.extend(split(&sent, &cuts));
@@ -129,7 +154,10 @@ fn the_clients_events_equal_the_miners_and_the_request_arrives_as_it_was_sent() 
         let reply = runtime.block_on(chain.ask("/v1/chat/completions", request.clone()));
         prop_assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
         prop_assert!(!reply.broken);
-        prop_assert_eq!(String::from_utf8_lossy(&reply.body), String::from_utf8_lossy(&seen));
+        prop_assert_eq!(
+            String::from_utf8_lossy(&reply.body),
+            String::from_utf8_lossy(&seen)
+        );
         prop_assert_eq!(chain.upstream.received(), request.as_bytes());
         Ok(())
     });
@@ -141,7 +169,12 @@ fn the_clients_events_equal_the_miners_and_the_request_arrives_as_it_was_sent() 
 fn every_single_cut_and_single_bytes_give_the_same_events() {
     let runtime = Runtime::new().unwrap();
     let chain = runtime.block_on(Chain::start());
-    let stream = format!("{}\r\n\r\n: ping\r\n\r\n{}\n\n{}\r\rdata: [DONE]\n\n", event("a"), event("é€"), event("c"));
+    let stream = format!(
+        "{}\r\n\r\n: ping\r\n\r\n{}\n\n{}\r\rdata: [DONE]\n\n",
+        event("a"),
+        event("é€"),
+        event("c")
+    );
     let seen = stream.replace(": ping\r\n\r\n", "");
     let ask = |writes: Vec<Bytes>| {
         chain.upstream.answer(writes);
@@ -153,7 +186,10 @@ fn every_single_cut_and_single_bytes_give_the_same_events() {
         ask([vec![Bytes::from_static(HEAD)], split(stream.as_bytes(), &[cut])].concat());
     }
     let bytes = [HEAD, stream.as_bytes()].concat();
-    ask(bytes.iter().map(|byte| Bytes::copy_from_slice(&[*byte])).collect());
+    ask(bytes
+        .iter()
+        .map(|byte| Bytes::copy_from_slice(&[*byte]))
+        .collect());
     runtime.block_on(chain.stop());
 }
 
