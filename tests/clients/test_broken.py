@@ -143,11 +143,11 @@ class Broken(unittest.TestCase):
             connection.sendall(HEAD + FIRST)
             time.sleep(8)
 
-        self.breaks(answer, "upstream_silent")
+        self.breaks(answer, "idle_timeout")
 
     def test_an_error_event(self):
         error = b'data: {"error": {"message": "out of memory", "type": "server_error", "code": "oom"}}\n\n'
-        self.breaks(lambda c: c.sendall(HEAD + FIRST + error), "oom")
+        self.breaks(lambda c: c.sendall(HEAD + FIRST + error), "upstream_failed")
 
     def test_a_whole_reply_of_the_wrong_length(self):
         def answer(connection):

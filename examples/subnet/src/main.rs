@@ -115,7 +115,7 @@ async fn run(options: Options) -> Result<(), Error> {
         let model = options.model_id.clone();
         move |address| {
             if !once {
-                announce(&format!("http://{address}"), &model)
+                announce(&format!("http://{address}"), &model);
             }
         }
     });
