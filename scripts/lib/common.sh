@@ -20,23 +20,30 @@ need() {
     command -v "$1" >/dev/null 2>&1 || MISSING_PACKAGES+=("$2")
 }
 
-# need_file GLOB PACKAGE: the same for a file.
-need_file() {
-    compgen -G "$1" >/dev/null || MISSING_PACKAGES+=("$2")
+# need_libclang: the same for the library that bindings are made with, wherever systems put it.
+need_libclang() {
+    [ -z "${LIBCLANG_PATH:-}" ] || return 0
+    local place
+    for place in '/usr/lib/llvm-*/lib/libclang.so*' '/usr/lib/llvm-*/lib/libclang-[0-9]*.so*' '/usr/lib*/libclang.so*' \
+        '/usr/lib/*-linux-gnu/libclang-[0-9]*.so*' '/opt/homebrew/opt/llvm/lib/libclang.dylib' \
+        '/Library/Developer/CommandLineTools/usr/lib/libclang.dylib'; do
+        ! compgen -G "$place" >/dev/null || return 0
+    done
+    MISSING_PACKAGES+=(libclang-dev)
 }
 
 install_needed() {
     [ ${#MISSING_PACKAGES[@]} -eq 0 ] && return 0
     local packages="${MISSING_PACKAGES[*]}" sudo=()
     command -v apt-get >/dev/null 2>&1 ||
-        die "these are missing: $packages (Debian's names); install what your system calls them and run this again"
+        die "these are missing: $packages (Debian's names); install what your system calls them (for libclang, or set LIBCLANG_PATH) and run this again"
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null 2>&1 || die "these packages are missing: $packages; install them as root: apt-get install $packages"
         sudo=(sudo)
     fi
     say "installing $packages"
     "${sudo[@]}" apt-get update -qq >&2
-    DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${MISSING_PACKAGES[@]}" >&2
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${MISSING_PACKAGES[@]}" >&2
     MISSING_PACKAGES=()
 }
 
@@ -51,7 +58,7 @@ need_llama_toolchain() {
     need make make
     need cmake cmake
     need clang clang
-    need_file '/usr/lib/llvm-*/lib/libclang*.so*' libclang-dev
+    need_libclang
     install_needed
 }
 
@@ -70,7 +77,17 @@ step() {
     shift
     say ""
     say "=== $name"
-    "$@" || { say "=== $name FAILED after $((SECONDS - start)) s"; step_times; exit 1; }
+    # Not `"$@" || …`: that would let every command of the step but its last one fail unseen.
+    local status=0
+    set +e
+    (set -e; "$@")
+    status=$?
+    set -e
+    if [ "$status" -ne 0 ]; then
+        say "=== $name FAILED after $((SECONDS - start)) s"
+        step_times
+        exit 1
+    fi
     STEP_TIMES+=("$(printf '%5d s  %s' $((SECONDS - start)) "$name")")
 }
 

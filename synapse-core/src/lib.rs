@@ -21,6 +21,11 @@
 //! # }).unwrap();
 //! ```
 
+/// The README's example, compiled.
+#[cfg(all(doctest, feature = "testkit"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod clock;
 mod connect;
 mod dialect;

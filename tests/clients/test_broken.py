@@ -71,6 +71,7 @@ def setUpModule():
     global URL, GATEWAY
     options = ["--upstream", f"http://127.0.0.1:{UPSTREAM.port}", "--listen", "127.0.0.1:0", "--idle-timeout", "2"]
     GATEWAY = subprocess.Popen([os.environ["SYNAPSE_OPENAI_UPSTREAM"], *options], stdout=subprocess.PIPE, text=True)
+    unittest.addModuleCleanup(GATEWAY.kill)
     URL = GATEWAY.stdout.readline().removeprefix("ready ").strip()
     assert URL.startswith("http"), "openai_upstream did not become ready"
 

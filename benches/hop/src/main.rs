@@ -131,7 +131,7 @@ async fn measure(
 ) -> Result<Run, Fault> {
     let (cpu, start) = (process.cpu()?, Instant::now());
     load::send(process.port, requests, connections, streamed).await?;
-    let (cpu, took) = (process.cpu()? - cpu, start.elapsed());
+    let (cpu, took) = (process.cpu()?.saturating_sub(cpu), start.elapsed());
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,

@@ -6,11 +6,14 @@
 //!      -d '{"model":"shout","messages":[{"role":"user","content":"hello"}]}'
 //! ```
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use synapse_core::{
     Body, Delta, Error, FinishReason, Health, InferenceModule, Input, MetricsData, ModelInfo,
     ModuleCapabilities, Output, Task, async_trait,
 };
+use synapse_http::{Server, router};
 
 /// Serve a module that answers with the last message, louder.
 #[derive(Debug, Parser)]
@@ -41,15 +44,7 @@ impl InferenceModule for Shout {
     }
 
     async fn run_inference(&self, input: Input) -> Result<Output, Error> {
-        if *input.task() != Task::CHAT {
-            return Err(Error::unsupported(
-                "task_unsupported",
-                format!("shout cannot do {}", input.task()),
-            ));
-        }
-        if input.model()? != "shout" {
-            return Err(Error::model_not_found(input.model()?));
-        }
+        self.get_capabilities().check_input(&input)?;
         let request = input.request()?;
         let said = request
             .messages()
@@ -68,9 +63,22 @@ impl InferenceModule for Shout {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Error> {
-    let options = Options::parse();
-    synapse_http::serve(&options.listen, synapse_http::router(Shout)).await
+async fn main() -> ExitCode {
+    match run(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Error> {
+    let server = Server::bind(&options.listen).await?;
+    server
+        .on_ready(|address| println!("ready http://{address}"))
+        .serve(router(Shout))
+        .await
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use synapse_http::{HttpConnect, Server};
 use synapse_validator::{
     MinerPool, P2c, PeakEwma, Quota, RateLimitLayer, TokenCountLayer, Tokenizers, TraceLayer,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::JoinError};
 use tower::ServiceBuilder;
 
 /// Run a whole inference subnet in one process: a gateway, miners, a chain and a real language model.
@@ -127,21 +127,28 @@ async fn run(options: Options) -> Result<(), Error> {
     } else {
         server
     };
-    let serving = tokio::spawn(server.serve(synapse_http::router(gateway.clone())));
+    let mut serving = tokio::spawn(server.serve(synapse_http::router(gateway.clone())));
 
+    let ended = |served: Result<Result<(), Error>, JoinError>| {
+        served.unwrap_or_else(|error| {
+            Err(Error::internal("server_ended", "the server ended").with_source(error))
+        })
+    };
     let answered = match &options.once {
         Some(prompt) => {
-            miners::until_ready(&gateway).await?;
-            let answered = ask::once(&format!("http://{address}"), &options, prompt).await;
-            let _ = stop.send(());
-            answered
+            let answer = async {
+                miners::until_ready(&gateway).await?;
+                ask::once(&format!("http://{address}"), &options, prompt).await
+            };
+            tokio::select! {
+                served = &mut serving => return ended(served),
+                answered = answer => answered,
+            }
         }
         None => Ok(()),
     };
-    let served = serving
-        .await
-        .map_err(|error| Error::internal("server_ended", "the server ended").with_source(error))?;
-    answered.and(served).and(miners.stop().await)
+    let _ = stop.send(());
+    answered.and(ended(serving.await)).and(miners.stop().await)
 }
 
 fn announce(url: &str, model: &str) {

@@ -121,13 +121,11 @@ impl Stream for Timed {
     type Item = Result<Chunk, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Poll::Ready(next) = Pin::new(&mut self.body).poll_next(cx) {
-            return Poll::Ready(next);
+        // The deadline first: a body that is always ready has one too.
+        if Instant::now() >= self.sleep.deadline() || self.sleep.as_mut().poll(cx).is_ready() {
+            let late = DeadlineLayer::expired("the reply was not complete before its deadline");
+            return Poll::Ready(Some(Err(late)));
         }
-        self.sleep.as_mut().poll(cx).map(|()| {
-            Some(Err(DeadlineLayer::expired(
-                "the reply was not complete before its deadline",
-            )))
-        })
+        Pin::new(&mut self.body).poll_next(cx)
     }
 }

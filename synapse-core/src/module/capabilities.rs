@@ -206,6 +206,23 @@ impl ModelInfo {
 }
 
 impl ResourceSpec {
+    /// So many cores and so many bytes of main memory.
+    #[must_use]
+    pub fn new(cpu_cores: f32, memory_bytes: u64) -> Self {
+        Self {
+            cpu_cores,
+            memory_bytes,
+            ..Self::default()
+        }
+    }
+
+    /// The same with memory of an accelerator, in bytes.
+    #[must_use]
+    pub fn with_gpu_memory(mut self, bytes: u64) -> Self {
+        self.gpu_memory_bytes = bytes;
+        self
+    }
+
     /// What this and `other` need together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

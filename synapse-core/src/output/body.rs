@@ -36,6 +36,8 @@ pub struct Body {
     source: Source,
     taps: Vec<Guarded>,
     held: VecDeque<Chunk>,
+    /// What those cost, as long as [`Body::peek`] waits.
+    held_bytes: usize,
     framed: bool,
     /// The source said that it has no more; it is not asked again.
     exhausted: bool,
@@ -116,14 +118,27 @@ impl Body {
     /// Cancel safe: what arrived stays held.
     ///
     /// # Errors
-    /// What the source failed with, or that it ended before any content.
+    /// What the source failed with, that it ended before any content, or `no_content` where it goes on without any
+    /// for 256 KiB.
     pub async fn peek(&mut self) -> Result<&Chunk, Error> {
         if !matches!(self.state, State::Open) {
             return Err(Self::truncated());
         }
-        while !self.held.back().is_some_and(Chunk::has_content) && self.held_bytes() < HELD_BYTES {
+        while !self.held.back().is_some_and(Chunk::has_content) {
             match poll_fn(|cx| self.poll_source(cx)).await {
-                Some(Ok(chunk)) => self.held.push_back(chunk),
+                Some(Ok(chunk)) => {
+                    self.held_bytes += chunk.weight();
+                    let content = chunk.has_content();
+                    self.held.push_back(chunk);
+                    if !content && self.held_bytes > HELD_BYTES {
+                        let error = Error::broken(
+                            "no_content",
+                            format!("the reply held {HELD_BYTES} bytes of events and no content"),
+                        );
+                        self.end(Ending::Broken(error.clone()));
+                        return Err(error);
+                    }
+                }
                 Some(Err(error)) => {
                     self.end(Ending::Broken(error.clone()));
                     return Err(error);
@@ -156,14 +171,11 @@ impl Body {
             source,
             taps: Vec::new(),
             held: VecDeque::new(),
+            held_bytes: 0,
             framed,
             exhausted: false,
             state: State::Open,
         }
-    }
-
-    fn held_bytes(&self) -> usize {
-        self.held.iter().map(Chunk::weight).sum()
     }
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk, Error>>> {
@@ -232,7 +244,10 @@ impl Stream for Body {
         }
         let next = match this.held.pop_front() {
             Some(chunk) => Some(Ok(chunk)),
-            None => ready!(this.poll_source(cx)),
+            None => {
+                this.held_bytes = 0;
+                ready!(this.poll_source(cx))
+            }
         };
         Poll::Ready(match next {
             Some(Ok(chunk)) => {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, slice, sync::OnceLock};
 
 use bytes::Bytes;
 
-use crate::{Delta, Dialect, Error, Event, Framing, Usage};
+use crate::{Delta, Dialect, Error, Event, Framing, Token, Usage};
 
 /// One event of a reply: exactly one complete event with its wire bytes, a native [`Delta`], or a control chunk.
 ///
@@ -173,11 +173,13 @@ impl Chunk {
         }
     }
 
+    /// What it costs to hold on to it, in bytes, more or less.
     pub(crate) fn weight(&self) -> usize {
-        match &self.content {
+        let held = match &self.content {
             Content::Wire { bytes, .. } => bytes.len(),
-            Content::Native(delta) => delta.text.len() + 128,
-            Content::Control { payload, .. } => payload.len(),
-        }
+            Content::Native(delta) => size_of::<Delta>() + delta.tokens.len() * size_of::<Token>(),
+            Content::Control { name, payload } => name.len() + payload.len(),
+        };
+        held + size_of::<Self>()
     }
 }

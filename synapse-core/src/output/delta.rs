@@ -53,6 +53,15 @@ impl Delta {
         }
     }
 
+    /// A delta that calls a tool, or goes on calling it.
+    #[must_use]
+    pub fn tool_call(call: ToolCall) -> Self {
+        Self {
+            tool_calls: vec![call],
+            ..Self::default()
+        }
+    }
+
     /// The vector of the text with this index.
     #[must_use]
     pub fn embedding(index: u32, vector: Vec<f32>) -> Self {
@@ -161,6 +170,23 @@ pub struct ToolCall {
     pub name: Option<String>,
     /// What is added to the arguments' JSON text.
     pub arguments: String,
+}
+
+impl ToolCall {
+    /// A whole call of `name`, with its arguments' JSON text.
+    pub fn new(
+        index: u32,
+        id: impl Into<String>,
+        name: impl Into<String>,
+        arguments: impl Into<String>,
+    ) -> Self {
+        Self {
+            index,
+            id: Some(id.into()),
+            name: Some(name.into()),
+            arguments: arguments.into(),
+        }
+    }
 }
 
 /// A token that an engine chose.

@@ -13,19 +13,25 @@ pub(super) fn caught<T>(poll: impl FnOnce() -> T) -> Result<T, Error> {
 /// A tap that cannot take others down with it.
 pub(super) struct Guarded {
     tap: Option<Box<dyn Tap>>,
+    /// It panicked on a chunk: it is shown no more of them, and still gets its ending.
+    failed: bool,
 }
 
 impl Guarded {
     pub(super) fn new(tap: impl Tap) -> Self {
         Self {
             tap: Some(Box::new(tap)),
+            failed: false,
         }
     }
 
     pub(super) fn on_chunk(&mut self, chunk: &Chunk) {
-        let Some(tap) = &mut self.tap else { return };
+        let Some(tap) = self.tap.as_mut().filter(|_| !self.failed) else {
+            return;
+        };
         if caught(|| tap.on_chunk(chunk)).is_err() {
-            tracing::error!("a tap panicked on a chunk; it still gets its ending");
+            self.failed = true;
+            tracing::error!("a tap panicked on a chunk; it is shown no more, and still gets its ending");
         }
     }
 

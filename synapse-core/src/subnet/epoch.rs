@@ -58,6 +58,29 @@ pub struct SubnetParams {
     pub min_validator_stake: Stake,
 }
 
+impl SubnetParams {
+    /// The same with epochs of `blocks` blocks, the last `weighing` of which take weights.
+    #[must_use]
+    pub fn with_epochs(mut self, blocks: u64, weighing: u64) -> Self {
+        (self.epoch_blocks, self.weighing_blocks) = (blocks, weighing);
+        self
+    }
+
+    /// The same with at most `members` members.
+    #[must_use]
+    pub fn with_max_members(mut self, members: usize) -> Self {
+        self.max_members = members;
+        self
+    }
+
+    /// The same where members stake at least `member`, and validators that set weights `validator`.
+    #[must_use]
+    pub fn with_min_stakes(mut self, member: Stake, validator: Stake) -> Self {
+        (self.min_stake, self.min_validator_stake) = (member, validator);
+        self
+    }
+}
+
 impl Default for SubnetParams {
     /// 100 blocks an epoch, the last 20 of which take weights; 256 members; no least stake.
     fn default() -> Self {

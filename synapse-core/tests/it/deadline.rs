@@ -62,6 +62,25 @@ async fn covers_the_body() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn covers_a_body_that_is_always_ready_and_a_reader_that_is_slow() {
+    let module = Scripted::new(|_| async {
+        let words = stream::repeat_with(|| Ok(Chunk::event("data: a\n\n")));
+        Ok(Output::new(Body::new(words)))
+    })
+    .with(DeadlineLayer::new(secs(5)));
+    let mut output = module.run_inference(ask()).await.unwrap();
+    for _ in 0..4 {
+        tokio::time::sleep(secs(1)).await;
+        assert!(output.body.next().await.unwrap().is_ok());
+    }
+    tokio::time::sleep(secs(2)).await;
+    assert_eq!(
+        output.body.next().await.unwrap().unwrap_err().code(),
+        "deadline_exceeded"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_earlier_deadline_wins_and_the_module_knows() {
     let module = || {
         Scripted::new(|input| async move {

@@ -1,7 +1,7 @@
 //! Looking ahead.
 
 use futures_util::{FutureExt, StreamExt, stream};
-use synapse_core::{Body, Chunk};
+use synapse_core::{Body, Chunk, Delta};
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::fakes::{Log, body_of, drained, failure, last, role, shown, text};
@@ -68,13 +68,19 @@ async fn a_peek_that_is_cancelled_loses_nothing() {
 
 #[tokio::test]
 async fn holds_only_so_much() {
-    let heavy = || Ok(Chunk::control("blob", vec![0; 64 * 1024]));
-    let mut body = Body::new(stream::repeat_with(heavy));
-    let peeked = body
-        .peek()
-        .now_or_never()
-        .expect("it gave up waiting for content");
-    assert!(peeked.is_ok());
+    let chunks: [fn() -> Chunk; 3] = [
+        || Chunk::control("blob", vec![0; 64 * 1024]),
+        || Chunk::control("", ""),
+        || Chunk::delta(Delta::default()),
+    ];
+    for chunk in chunks {
+        let mut body = Body::new(stream::repeat_with(move || Ok(chunk())).take(1_000_000));
+        let peeked = body
+            .peek()
+            .now_or_never()
+            .expect("it gave up waiting for content");
+        assert_eq!(peeked.unwrap_err().code(), "no_content");
+    }
 }
 
 #[tokio::test]

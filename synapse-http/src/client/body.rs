@@ -1,6 +1,7 @@
 //! The body of a reply, as it comes over the wire.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -14,7 +15,7 @@ use reqwest::Response;
 use synapse_core::{Chunk, Error, ErrorKind, Framing};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{call::deadline_exceeded, drain::Drains, meter::Meter};
+use super::{call::deadline_exceeded, control, drain::Drains, meter::Meter};
 use crate::{
     OpenAi,
     sse::{self, Framer, Rest},
@@ -39,6 +40,8 @@ pub(super) struct Reply {
     framing: Framing,
     framer: Framer,
     whole: BytesMut,
+    /// What the head said that is not for the client; comes before all else.
+    controls: VecDeque<Chunk>,
     limits: Limits,
     silence: Pin<Box<Sleep>>,
     /// Whether the timer of silence runs: only while the source is waited for, never while the reader takes its time.
@@ -64,11 +67,16 @@ impl Reply {
         if framing == Framing::Whole && length.is_some_and(|length| length > limits.whole) {
             return Err(too_large(limits.whole));
         }
+        let controls = match framing {
+            Framing::Whole => control::of(response.headers()),
+            _ => VecDeque::new(),
+        };
         Ok(Self {
             source: Some(Box::pin(response.bytes_stream())),
             framing,
             framer: Framer::new(framing, limits.events),
             whole: BytesMut::new(),
+            controls,
             limits,
             silence: Box::pin(sleep_until(Instant::now())),
             waiting: false,
@@ -84,6 +92,14 @@ impl Reply {
         let Some(source) = &mut self.source else {
             return Poll::Ready(None);
         };
+        // A server that always has more to say would never let the timer be looked at.
+        if self
+            .limits
+            .deadline
+            .is_some_and(|deadline| deadline <= Instant::now())
+        {
+            return Poll::Ready(Some(Err(deadline_exceeded())));
+        }
         match source.as_mut().poll_next(cx) {
             Poll::Ready(Some(Ok(read))) => {
                 self.waiting = false;
@@ -182,6 +198,9 @@ impl Stream for Reply {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if let Some(control) = this.controls.pop_front() {
+            return Poll::Ready(Some(Ok(control)));
+        }
         loop {
             if this.complete {
                 // Whatever follows the last event is of no interest, but its end is.

@@ -73,7 +73,8 @@ impl Builder {
         self
     }
 
-    /// The longest wait for a reply's head. 5 minutes unless set: a reply that is not streamed has no head before it is done.
+    /// The longest wait for a reply's head and its first content; comments do not extend it. 5 minutes unless set: a reply
+    /// that is not streamed has no content before it is done.
     pub fn head_timeout(mut self, limit: Duration) -> Self {
         self.settings.head_timeout = limit;
         self

@@ -11,7 +11,6 @@ use tokio::time::{Duration, Instant, timeout, timeout_at};
 use super::{
     Shared,
     body::{Limits, Reply},
-    meter::InFlight,
     transport::collect,
     upstream::Upstream,
 };
@@ -37,35 +36,32 @@ const HOP_BY_HOP: [HeaderName; 11] = [
 ];
 
 /// Sends `input` and waits for the first content of its reply.
-pub(super) async fn call(shared: &Shared, input: &Input, in_flight: InFlight) -> Result<Output, Error> {
+pub(super) async fn call(shared: &Shared, input: &Input) -> Result<Output, Error> {
     let wire = input.wire_for(OpenAi::DIALECT)?;
     let deadline = input.extensions().get::<Deadline>().copied();
     let request = request(shared, input, &wire, deadline)?;
     let latest = Instant::now() + shared.settings.head_timeout;
     let until = deadline.map_or(latest, |deadline| deadline.instant().min(latest));
+    let late = |_elapsed| {
+        if until < latest {
+            return deadline_exceeded();
+        }
+        let (base, limit) = (shared.transport.base(), shared.settings.head_timeout);
+        Error::new(
+            ErrorKind::Timeout,
+            "head_timeout",
+            format!("{base} did not begin its reply within {limit:?}"),
+        )
+    };
     let response = timeout_at(until, shared.transport.send(request))
         .await
-        .map_err(|_| {
-            if until < latest {
-                deadline_exceeded()
-            } else {
-                let limit = shared.settings.head_timeout;
-                Error::new(
-                    ErrorKind::Timeout,
-                    "head_timeout",
-                    format!(
-                        "{} did not begin its reply within {limit:?}",
-                        shared.transport.base()
-                    ),
-                )
-            }
-        })??;
+        .map_err(late)??;
     if !response.status().is_success() {
         return Err(refused(response).await);
     }
     let mut output = reply(shared, input, response, deadline)?;
-    output.body.peek().await?;
-    output.body.tap(in_flight);
+    // A head is cheap to send, and so are comments: it is content that somebody waits for.
+    timeout_at(until, output.body.peek()).await.map_err(late)??;
     Ok(output)
 }
 
@@ -100,6 +96,7 @@ fn request(
     }
     if let Some(deadline) = deadline {
         let left = deadline.instant().saturating_duration_since(Instant::now());
+        let left = left.min(headers::LONGEST_DEADLINE);
         match u64::try_from(left.as_millis()) {
             Ok(0) => return Err(deadline_exceeded()),
             left => ours.insert(headers::DEADLINE_MS, left.unwrap_or(u64::MAX).into()),

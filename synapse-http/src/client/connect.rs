@@ -10,6 +10,13 @@ use super::{Builder, OpenAiModule};
 ///
 /// What comes back says that it was served by the member, whatever its server says.
 ///
+/// # What it does not check
+/// It dials whatever address a member published, which is whatever the member wrote: a loopback address, a metadata
+/// service, a machine behind your firewall. A member can so make the machine that runs this send requests into its own
+/// network (server-side request forgery), though never with a redirect or a key. Nothing proves, either, that the member
+/// is who answers. Vetting of both comes with signed connections; until then let it out through a network that reaches
+/// nothing private, or wrap it in a [`Connect`] that refuses such addresses.
+///
 /// ```
 /// use std::time::Duration;
 /// use synapse_core::{Connect, Endpoint, Member, Role};

@@ -52,7 +52,7 @@ impl Meter {
     }
 }
 
-/// A request under way, from its start to the end of its body.
+/// A request under way, from its start to the end of its body; dropped before that, its caller left.
 #[derive(Debug)]
 pub(super) struct InFlight(Option<Arc<Meter>>);
 
@@ -79,6 +79,8 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.end();
+        if self.0.is_some() {
+            self.on_end(&Ending::Dropped);
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Any OpenAI-compatible endpoint, ours or another's, as a module.
 //!
 //! # What is bounded
-//! Connecting (5 s), the wait for a head (5 minutes, since a reply that is not streamed has none before it is done), silence
+//! Connecting (5 s), the wait for a head and for the first content (5 minutes, since a reply that is not streamed has none before it is
+//! done), silence
 //! within a body (30 s), a line and an event (1 MiB each), a whole reply (64 MiB), an error body (64 KiB, 5 s). A
 //! [`Deadline`](synapse_core::Deadline) in the input ends all of it, and travels on in `x-synapse-deadline-ms`.
 //!
@@ -30,6 +31,7 @@ mod body;
 mod builder;
 mod call;
 mod connect;
+mod control;
 mod discover;
 mod drain;
 mod meter;
@@ -39,7 +41,8 @@ mod upstream;
 use std::{fmt, sync::Arc};
 
 use synapse_core::{
-    Error, Health, InferenceModule, Input, MetricsData, ModuleCapabilities, Output, async_trait,
+    Ending, Error, Health, InferenceModule, Input, MetricsData, ModuleCapabilities, Output, Tap as _,
+    async_trait,
 };
 use tokio::sync::Mutex;
 
@@ -154,12 +157,21 @@ impl InferenceModule for OpenAiModule {
 
     async fn run_inference(&self, input: Input) -> Result<Output, Error> {
         let shared = &*self.0;
-        let in_flight = shared.meter.begin();
+        let mut in_flight = shared.meter.begin();
         let answer = match shared.drains.check_open() {
-            Ok(()) => call::call(shared, &input, in_flight).await,
+            Ok(()) => call::call(shared, &input).await,
             Err(closed) => Err(closed),
         };
-        answer.inspect_err(|error| shared.meter.failed(error))
+        match answer {
+            Ok(mut output) => {
+                output.body.tap(in_flight);
+                Ok(output)
+            }
+            Err(error) => {
+                in_flight.on_end(&Ending::Broken(error.clone()));
+                Err(error)
+            }
+        }
     }
 
     fn get_metrics(&self) -> MetricsData {

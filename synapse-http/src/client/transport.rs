@@ -61,10 +61,16 @@ impl Transport {
 
     /// A request for `path`, with the key where there is one.
     pub(super) fn request(&self, method: Method, path: &str) -> Result<Request, Error> {
+        let bad_path = || {
+            Error::invalid("bad_path", format!("the path {path:?} is no path"))
+                .with_hint("begin it with a slash")
+        };
+        // Anything else would go on with the address: `@elsewhere/` makes a user's name of our host.
+        if !path.starts_with('/') {
+            return Err(bad_path());
+        }
         let url = format!("{}{path}", self.base);
-        let url = Url::parse(&url).map_err(|error| {
-            Error::invalid("bad_path", format!("the path {path:?} is no path")).with_source(error)
-        })?;
+        let url = Url::parse(&url).map_err(|error| bad_path().with_source(error))?;
         let mut request = Request::new(method, url);
         if let Some(authorization) = &self.authorization {
             request

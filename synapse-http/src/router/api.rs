@@ -42,9 +42,10 @@ pub fn router(module: impl InferenceModule) -> Api {
 /// status of its own. One in the middle of a stream is an event `data: {"error": …}`, which OpenAI's clients raise; then
 /// the connection ends without `[DONE]` and without the mark of a complete reply: truncated is never complete.
 ///
-/// A request's body is JSON, plain or gzipped, and is validated before the module sees it. The extensions that layers put on the HTTP request become those
-/// of the [`Input`](synapse_core::Input); where none of them is a [`Caller`](synapse_core::Caller), the caller is the
-/// peer's address, `ip:…`.
+/// A request's body is JSON, plain or gzipped, and is validated before the module sees it. The extensions that layers put
+/// on the HTTP request become those of the [`Input`](synapse_core::Input); where none of them is a
+/// [`Caller`](synapse_core::Caller), the caller is the peer's address, `ip:…`, of IPv6 its /64. Behind a proxy everybody
+/// has the proxy's address and is one caller, with one quota: put a layer there that says who asks.
 #[derive(Clone)]
 #[must_use = "an API does nothing until it is served"]
 pub struct Api {
@@ -156,7 +157,8 @@ impl<M: InferenceModule> RouterBuilder<M> {
     }
 
     /// Whether [control chunks](synapse_core::Chunk::control) are sent: each as an SSE event of its own, or as a header
-    /// `x-synapse-<name>` of a reply that is not streamed. A miner's router sends them to its validator; by default
+    /// `x-synapse-<name>` of a reply that is not streamed, where it can be one (in lower case, at most 8 KiB, without line
+    /// ends; of several with one name and of more than 16 in all, whoever reads it may drop some). A miner's router sends them to its validator; by default
     /// they are dropped, which is right for everything that clients reach.
     pub fn controls(mut self, sent: bool) -> Self {
         self.options.controls = sent;

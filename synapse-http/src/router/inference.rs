@@ -1,6 +1,6 @@
 //! From an HTTP request to an input, and from an output to an HTTP reply.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
@@ -11,10 +11,10 @@ use super::{intake, refusal::refusal, reply, routes::Served};
 use crate::{
     PeerAddr,
     dialect::OpenAi,
-    headers::{DEADLINE_MS, REQUEST_ID},
+    headers::{DEADLINE_MS, LONGEST_DEADLINE, REQUEST_ID},
+    serve::household,
 };
 
-const LONGEST_DEADLINE: Duration = Duration::from_secs(24 * 3600);
 /// The headers that go on with a request, besides its id: a trace. Everything else stays at this hop.
 const TRAVELLING: [HeaderName; 2] = [
     HeaderName::from_static("traceparent"),
@@ -104,11 +104,14 @@ fn deadline(headers: &HeaderMap) -> Result<Option<Deadline>, Error> {
     }
 }
 
-/// By address, where no layer said who it is.
+/// By address, where no layer said who it is; of IPv6 by its /64, which is what one customer has.
 fn caller(parts: &Parts) -> Option<Caller> {
     if parts.extensions.get::<Caller>().is_some() {
         return None;
     }
     let PeerAddr(peer) = parts.extensions.get()?;
-    Some(Caller::new(format!("ip:{}", peer.ip().to_canonical())))
+    Some(Caller::new(match household(peer.ip()) {
+        IpAddr::V6(network) => format!("ip:{network}/64"),
+        address => format!("ip:{address}"),
+    }))
 }

@@ -18,24 +18,37 @@ pub(super) async fn metrics(State(served): State<Arc<Served>>) -> Response {
 
 /// `queue.refused` becomes `synapse_queue_refused_total`; what is no counter is a gauge.
 fn text(data: &MetricsData) -> String {
-    // Two dotted names may become one: each family must still be written once, and whole.
-    let mut families: BTreeMap<String, (&'static str, String)> = BTreeMap::new();
+    // Two dotted names may become one: each family must still be written once, and each of its series too.
+    let mut families: BTreeMap<String, Family> = BTreeMap::new();
     for (metric, kind, value) in data.iter() {
         let counts = kind == MetricKind::Counter;
-        let name = family(metric.name(), counts);
-        let series = families
-            .entry(name.clone())
-            .or_insert_with(|| (if counts { "counter" } else { "gauge" }, String::new()));
-        // Writing to a string cannot fail.
-        let _ = series.1.write_str(&name);
-        write_labels(&mut series.1, metric.labels());
-        let _ = writeln!(series.1, " {}", number(value));
+        let family = families
+            .entry(family(metric.name(), counts))
+            .or_insert_with(|| Family {
+                counts,
+                series: BTreeMap::new(),
+            });
+        // A gauge that is named like a counter: a family has one type, and the first one has it.
+        if family.counts == counts {
+            *family.series.entry(labels(metric.labels())).or_default() += value;
+        }
     }
     let mut text = String::new();
-    for (name, (kind, series)) in &families {
-        let _ = write!(text, "# TYPE {name} {kind}\n{series}");
+    for (name, Family { counts, series }) in &families {
+        let kind = if *counts { "counter" } else { "gauge" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "# TYPE {name} {kind}");
+        for (labels, value) in series {
+            let _ = writeln!(text, "{name}{labels} {}", number(*value));
+        }
     }
     text
+}
+
+/// Series of one name and type, by their labels. Those that became the same are added up.
+struct Family {
+    counts: bool,
+    series: BTreeMap<String, f64>,
 }
 
 fn family(name: &str, counts: bool) -> String {
@@ -50,7 +63,8 @@ fn family(name: &str, counts: bool) -> String {
     family
 }
 
-fn write_labels<'a>(out: &mut String, labels: impl Iterator<Item = (&'a str, &'a str)>) {
+fn labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut out = String::new();
     let mut open = false;
     for (label, value) in labels {
         out.push(if open { ',' } else { '{' });
@@ -77,6 +91,7 @@ fn write_labels<'a>(out: &mut String, labels: impl Iterator<Item = (&'a str, &'a
     if open {
         out.push('}');
     }
+    out
 }
 
 fn number(value: f64) -> String {

@@ -11,7 +11,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
+    time::{Instant, sleep_until},
 };
 
 use super::limits::Limits;
@@ -26,6 +26,8 @@ pub(super) struct Acceptor {
     places: Arc<Semaphore>,
     peers: Arc<Peers>,
     pause: Duration,
+    /// When that pause is over, however often the wait for it is begun.
+    resume: Instant,
 }
 
 /// What a connection holds while it lives.
@@ -45,6 +47,7 @@ impl Acceptor {
                 taken: Mutex::default(),
             }),
             pause: Duration::ZERO,
+            resume: Instant::now(),
         }
     }
 
@@ -54,7 +57,7 @@ impl Acceptor {
             let permit = self.places.clone().acquire_owned().await;
             let permit = permit.expect("nobody closes the semaphore");
             if !self.pause.is_zero() {
-                sleep(self.pause).await;
+                sleep_until(self.resume).await;
             }
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
@@ -73,6 +76,7 @@ impl Acceptor {
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {
                     self.pause = (self.pause * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+                    self.resume = Instant::now() + self.pause;
                     tracing::error!(%error, pause = ?self.pause, "no connection could be accepted");
                 }
             }
@@ -143,7 +147,7 @@ impl Drop for Seat {
 }
 
 /// Whoever has one IPv6 address has a /64 of them.
-fn household(address: IpAddr) -> IpAddr {
+pub(crate) fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         v4 => v4,

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
-use super::{head::HeadScan, limits::Limits};
+use super::{limits::Limits, message::MessageScan};
 
 /// A blocked peer must take this many bytes within the write timeout, so that a trickle of acknowledgements is no progress.
 const WRITE_PROGRESS: usize = 4 * 1024;
@@ -30,8 +30,7 @@ struct State {
     phase: Phase,
     since: Instant,
     stalled: Option<Stall>,
-    scan: HeadScan,
-    last: Option<u8>,
+    scan: MessageScan,
     refused: bool,
     uploading: bool,
     until_close: bool,
@@ -83,8 +82,7 @@ impl Activity {
                 phase: Phase::Head,
                 since: Instant::now(),
                 stalled: None,
-                scan: HeadScan::default(),
-                last: None,
+                scan: MessageScan::default(),
                 refused: false,
                 uploading: false,
                 until_close: false,
@@ -93,17 +91,14 @@ impl Activity {
         }
     }
 
-    /// Bytes came in; `false` where they are a head that nobody should accept.
+    /// Bytes came in; `false` where a head among them is one that nobody should accept.
     pub(super) fn heard(&self, bytes: &[u8]) -> bool {
         let mut state = self.state();
         if state.phase == Phase::Idle {
             state.phase = Phase::Head;
             state.since = Instant::now();
         }
-        state.last = bytes.last().copied();
-        if state.phase == Phase::Head && !state.scan.accepts(bytes) {
-            state.refused = true;
-        }
+        state.refused |= !state.scan.accepts(bytes);
         !state.refused
     }
 
@@ -150,17 +145,18 @@ impl Activity {
         let mut state = self.state();
         state.phase = Phase::Idle;
         state.since = Instant::now();
-        // What is left of a body that nobody reads is no head; hyper closes the connection.
-        state.scan = match state.uploading {
-            true => HeadScan::off(),
-            false => HeadScan::following(state.last),
-        };
         state.broken |= !whole;
     }
 
-    /// Whether a head was refused before hyper saw it.
+    /// Whether the request's body is still to come, or to be read.
+    pub(super) fn is_uploading(&self) -> bool {
+        self.state().uploading
+    }
+
+    /// Whether a head was refused before hyper saw it, and no other reply is under way.
     pub(super) fn was_refused(&self) -> bool {
-        self.state().refused
+        let state = self.state();
+        state.refused && state.phase != Phase::Busy
     }
 
     /// Whether its peer would take a reply for complete that is not, once the connection closes.

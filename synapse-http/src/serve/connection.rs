@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, future::poll_fn, net::SocketAddr, sync::Arc};
 
-use http::{Method, Request, Response, Version};
+use http::{HeaderValue, Method, Request, Response, Version, header};
 use hyper::{
     body::{Body as _, Incoming},
     server::conn::http1,
@@ -86,7 +86,12 @@ async fn answer(
     activity.request_began(!request.body().is_end_stream(), until_close);
     let mut request = request.map(|body| axum::body::Body::new(Paced::new(body, activity.clone(), pace)));
     request.extensions_mut().insert(PeerAddr(peer));
-    let response = router.call(request).await?;
+    let mut response = router.call(request).await?;
+    if activity.is_uploading() {
+        // A body that nobody read: hyper would skip a short one, and take what follows it for the next head.
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(response.map(|body| Watched::new(body, activity)))
 }
 

@@ -14,6 +14,7 @@ mod body;
 mod connection;
 mod head;
 mod limits;
+mod message;
 mod server;
 mod socket;
 mod stop;
@@ -22,6 +23,7 @@ use std::fmt;
 
 use synapse_core::Error;
 
+pub(crate) use self::accept::household;
 pub use self::{connection::PeerAddr, server::Server};
 use crate::Api;
 

@@ -179,7 +179,8 @@ impl Server {
     /// module down.
     ///
     /// # Errors
-    /// What the module's `initialize` or `shutdown` said, with the code `shutdown_timeout` where the latter did not end.
+    /// What the module's `initialize` or `shutdown` said, with the code `shutdown_timeout` where the latter did not end
+    /// in time, and `shutdown_interrupted` where a further signal ended it.
     pub async fn serve(self, api: impl Into<Api>) -> Result<(), Error> {
         let (router, lifecycle) = api.into().into_parts();
         let stop = match self.stop {
@@ -298,7 +299,11 @@ impl Run {
                     format!("the module did not shut down within {:?}", self.limits.shutdown),
                 )),
             },
-            () = self.stop.requested() => Ok(()),
+            () = self.stop.requested() => Err(Error::new(
+                ErrorKind::Unavailable,
+                "shutdown_interrupted",
+                "a further signal ended the module's shutdown before it was done",
+            )),
         }
     }
 }

@@ -22,6 +22,20 @@ pub struct Limits {
     pub event: usize,
 }
 
+impl Limits {
+    /// Lines of at most so many bytes.
+    #[must_use]
+    pub fn with_line(self, bytes: usize) -> Self {
+        Self { line: bytes, ..self }
+    }
+
+    /// Events of at most so many bytes.
+    #[must_use]
+    pub fn with_event(self, bytes: usize) -> Self {
+        Self { event: bytes, ..self }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

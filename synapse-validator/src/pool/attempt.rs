@@ -97,9 +97,11 @@ impl Tap for UnderWay {
         match ending {
             Ending::Complete => self.miner.succeeded(),
             Ending::Broken(error) => match Verdict::of(error) {
-                Verdict::CallersFault => {}
+                // Believed or not once somebody else was asked, and no sign of speed either way.
+                Verdict::CallersFault if !self.answered => {}
                 Verdict::Refused => self.miner.observe(Observation::Failed(self.started.elapsed())),
-                Verdict::Failed => {
+                // Who began to answer has no complaint about the caller any more.
+                Verdict::CallersFault | Verdict::Failed => {
                     self.miner.observe(Observation::Failed(self.started.elapsed()));
                     self.roster.note_failure(&self.miner);
                 }

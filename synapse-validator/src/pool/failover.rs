@@ -1,15 +1,15 @@
-//! Whose fault an error is, and what the client hears when everybody failed.
+//! Whose fault an error is, who may be asked after it, and what the client hears when nobody answered.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use synapse_core::{Error, ErrorKind, Retry};
 
-use super::PATIENCE;
+use super::{PATIENCE, balance::Observation, miner::Miner, roster::Roster};
 
 /// Whose fault a member's error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The client's: everybody would answer so.
+    /// The client's, as the member says: everybody would answer so.
     CallersFault,
     /// Nobody's: the member has no room, or none for this gateway.
     Refused,
@@ -29,40 +29,75 @@ impl Verdict {
     }
 }
 
-/// Whether somebody else may be asked after this error.
-pub(super) fn may_ask_another(error: &Error) -> bool {
-    match error.kind() {
-        ErrorKind::RateLimited
-        | ErrorKind::NotFound
-        | ErrorKind::Unauthenticated
-        | ErrorKind::Forbidden
-        | ErrorKind::Overloaded => true,
-        _ => Verdict::of(error) == Verdict::Failed && error.retry() != Retry::Never,
-    }
+/// Whether a failure says that everybody would fail so.
+fn is_final(error: &Error) -> bool {
+    let of_the_gateway = matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::Unauthenticated | ErrorKind::Forbidden
+    );
+    error.retry() == Retry::Never && !of_the_gateway
 }
 
-/// The attempts of one request that failed.
+/// The attempts of one request that were not answered.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
+    refusal: Option<Refusal>,
     last: Option<Error>,
     soonest: Option<Duration>,
     any_failed: bool,
 }
 
+/// A member's word that the request is at fault. Nobody has to trust it: another member is asked before it is believed.
+#[derive(Debug)]
+struct Refusal {
+    miner: Arc<Miner>,
+    after: Duration,
+    error: Error,
+}
+
 impl Failures {
-    pub(super) fn add(&mut self, error: Error) {
-        match (Verdict::of(&error), error.retry()) {
-            (Verdict::Refused, Retry::After(wait)) => {
-                self.soonest = Some(self.soonest.map_or(wait, |soonest| soonest.min(wait)));
+    /// Notes that `miner` failed with `error` `after` so long, and says whether somebody else may be asked.
+    pub(super) fn add(&mut self, miner: &Arc<Miner>, error: Error, after: Duration) -> ControlFlow<()> {
+        match Verdict::of(&error) {
+            Verdict::CallersFault if self.refusal.is_some() => return ControlFlow::Break(()),
+            Verdict::CallersFault => {
+                self.refusal = Some(Refusal {
+                    miner: miner.clone(),
+                    after,
+                    error,
+                });
+                return ControlFlow::Continue(());
             }
-            (Verdict::Refused, _) => {}
-            _ => self.any_failed = true,
+            Verdict::Refused => {
+                if let Retry::After(wait) = error.retry() {
+                    self.soonest = Some(self.soonest.map_or(wait, |soonest| soonest.min(wait)));
+                }
+            }
+            Verdict::Failed => self.any_failed = true,
         }
-        self.last = Some(error);
+        let last = self.last.insert(error);
+        if Verdict::of(last) == Verdict::Failed && is_final(last) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    /// Somebody answered the request after all: whoever refused it as the caller's fault failed.
+    pub(super) fn contradicted(self, roster: &Roster) {
+        let Some(Refusal { miner, after, error }) = self.refusal else {
+            return;
+        };
+        tracing::debug!(miner = %miner.node(), code = error.code(), "a miner refused what another one answers");
+        miner.observe(Observation::Failed(after));
+        roster.note_failure(&miner);
     }
 
     /// What the client hears; `None` where nobody was asked.
     pub(super) fn into_error(self) -> Option<Error> {
+        if let Some(refusal) = self.refusal {
+            return Some(refusal.error);
+        }
         let last = self.last?;
         if !self.any_failed {
             return Some(

@@ -1,12 +1,12 @@
 //! Following the directory: who joins is connected, who leaves is let go.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
-use synapse_core::{Connect, Directory, Error, InferenceModule, Member, Watch};
+use synapse_core::{Connect, Directory, Endpoint, Error, InferenceModule, Member, NodeId, Watch};
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
@@ -36,6 +36,7 @@ impl Follower {
             connect,
             balance,
             care: Arc::new(care),
+            unreachable: HashMap::new(),
             settle,
             tasks: JoinSet::new(),
         };
@@ -49,6 +50,11 @@ impl Follower {
     /// Follows whether every member of the first directory was tried.
     pub(super) fn settled(&self) -> watch::Receiver<bool> {
         self.settled.clone()
+    }
+
+    /// Whether it was told to end.
+    pub(super) fn is_ending(&self) -> bool {
+        *self.stop.borrow()
     }
 
     /// Lets every member go, and waits until that is done. Cancel safe.
@@ -72,6 +78,8 @@ struct Follow {
     connect: Arc<dyn Connect>,
     balance: Arc<dyn Balance>,
     care: Arc<Care>,
+    /// Who could not be connected, and where.
+    unreachable: HashMap<NodeId, Option<Endpoint>>,
     settle: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -123,25 +131,36 @@ impl Follow {
             stays
         });
         let mut changed = members.len() != before;
+        self.unreachable.retain(|node, _| listed.contains(node));
         for member in directory.miners() {
             match members.get(&member.node) {
                 Some(miner) if miner.endpoint() == member.endpoint.as_ref() => continue,
-                Some(moved) => moved.leave(),
+                Some(moved) => {
+                    moved.leave();
+                    members.remove(&member.node);
+                    changed = true;
+                }
                 None => {}
             }
-            changed = true;
-            members.remove(&member.node);
             match self.connected(member) {
                 Ok(module) => {
+                    changed = true;
+                    self.unreachable.remove(&member.node);
                     let miner = Arc::new(Miner::new(member, module, self.balance.meter()));
                     members.insert(member.node.clone(), miner.clone());
                     self.tasks.spawn(self.care.clone().tend(miner));
                 }
                 Err(error) => {
-                    tracing::debug!(miner = %member.node, %error, "a miner cannot be connected");
+                    let before = self
+                        .unreachable
+                        .insert(member.node.clone(), member.endpoint.clone());
+                    if before.as_ref() != Some(&member.endpoint) {
+                        tracing::warn!(miner = %member.node, %error, "a miner cannot be connected");
+                    }
                 }
             }
         }
+        roster.set_unreachable(self.unreachable.len());
         changed
     }
 

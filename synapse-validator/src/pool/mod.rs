@@ -3,9 +3,24 @@
 //! [`MinerPool`] is a module. It connects the miners that a directory lists, looks after each of them, and sends every
 //! request to one that serves what is asked: the better of two at random ([`P2c`]) by load ([`PeakEwma`]). What fails
 //! before its first content is tried elsewhere; what failed after it is broken, since the client has seen a part.
+//!
+//! What a miner may say before its first content, and what follows:
+//!
+//! | it | who is asked next | what is held against it |
+//! | --- | --- | --- |
+//! | answers | nobody | nothing: its latency is its load |
+//! | has no room, or none for this gateway (`Overloaded`, `RateLimited`) | another | a failure in its load |
+//! | fails, stays silent, panics; does not know its model or this gateway (`NotFound`, `Forbidden`, …) | another | a failure: its load, and ejection |
+//! | fails and says that everybody would (`Retry::Never`) | nobody | a failure |
+//! | refuses as the caller's fault (`Invalid`, `TooLarge`, `Unsupported`) | another, for one second opinion | a failure if the other answers, else nothing |
+//!
+//! Nobody has to trust a miner, so its word that the caller is at fault is not enough: else one that refuses everything
+//! would cost nothing and look free. The second opinion is the first other miner that answers or refuses so too; one
+//! that fails or has no room has none. If it refuses, or nobody is left to ask, the client gets the first refusal.
 
 mod attempt;
 mod balance;
+mod dispatch;
 mod failover;
 mod follow;
 mod miner;
@@ -18,26 +33,18 @@ mod tend;
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use semver::{Comparator, Op, Prerelease, VersionReq};
 use synapse_core::{
-    Connect, Deadline, Directory, Error, Health, InferenceModule, Input, MetricsData, ModuleCapabilities,
+    Connect, Directory, Error, Health, INTERFACE, InferenceModule, Input, MetricsData, ModuleCapabilities,
     Output, Watch,
 };
 use tokio::{sync::Mutex, time::Instant};
 
-use self::{
-    attempt::ask,
-    failover::{Failures, may_ask_another},
-    follow::Follower,
-    miner::Miner,
-    roster::Roster,
-    settings::Settings,
-    snapshot::no_miner,
-    tend::Care,
-};
 pub use self::{
     attempt::{Attempt, Excluded},
     balance::{Balance, Candidates, Load, Meter, Observation, P2c, PeakEwma},
 };
+use self::{follow::Follower, roster::Roster, settings::Settings, tend::Care};
 
 /// When to come back where nobody can be asked now and nobody said when.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -55,10 +62,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 ///   half of the miners (but always one) are ejected at once, and who is ejected is still asked when nobody else is left.
 ///
 /// A request fails over before its first content to miners not tried yet, up to [`attempts`](MinerPool::attempts): after
-/// an error that may be different elsewhere, a refusal, a reply without content, or a panic; never after an error that
-/// is the caller's fault. A request that its client dropped is no failure of the miner.
+/// an error that may be different elsewhere, a refusal, a reply without content, or a panic. An error that is the
+/// caller's fault is believed once a second miner agrees (see the [module](self)). A request that its client dropped is
+/// no failure of the miner.
 ///
-/// [`shutdown`](InferenceModule::shutdown) drains and ends all of it; dropping the pool ends its tasks at once, and
+/// A miner whose module speaks another [`interface`](MinerPool::interface) than the pool's is not asked, and one that
+/// cannot be connected is no member: the metric `pool.unreachable` counts those. As long as some miner was not tried
+/// yet, a model that nobody serves is `no_miner_ready` rather than unknown.
+///
+/// [`shutdown`](InferenceModule::shutdown) drains and ends all of it (where it is given up midway, the next
+/// `initialize` first brings it to its end); dropping the pool ends its tasks at once, and
 /// replies under way go on.
 ///
 /// ```
@@ -83,6 +96,7 @@ pub struct MinerPool {
     connect: Arc<dyn Connect>,
     balance: Arc<dyn Balance>,
     settings: Settings,
+    interface: VersionReq,
     roster: Arc<Roster>,
     follower: Mutex<Option<Follower>>,
 }
@@ -95,6 +109,7 @@ impl MinerPool {
             connect: Arc::new(connect),
             balance: Arc::new(P2c::new(PeakEwma::default())),
             settings: Settings::default(),
+            interface: compatible_interface(),
             roster: Arc::new(Roster::new()),
             follower: Mutex::default(),
         }
@@ -111,6 +126,16 @@ impl MinerPool {
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.settings.attempts = attempts.max(1);
+        self
+    }
+
+    /// Asks only miners whose modules speak an interface that `wanted` matches; by default one that is compatible with
+    /// [`INTERFACE`]. Another one is logged with both versions, and not ready until it speaks a version that fits.
+    ///
+    /// An endpoint that is no Synapse module counts as what its adapter claims for it.
+    #[must_use]
+    pub fn interface(mut self, wanted: VersionReq) -> Self {
+        self.interface = wanted;
         self
     }
 
@@ -141,26 +166,6 @@ impl MinerPool {
         self.settings.drain = limit;
         self
     }
-
-    /// The next to ask: one that is not ejected, else any that was not tried and is not excluded.
-    fn pick(&self, miners: &[Arc<Miner>], tried: &[usize], excluded: Option<&Excluded>) -> Option<usize> {
-        let now = Instant::now();
-        let left = |index: usize, miner: &Miner| {
-            !tried.contains(&index)
-                && miner.is_ready()
-                && !miner.is_leaving()
-                && !excluded.is_some_and(|excluded| excluded.contains(miner.node()))
-        };
-        let open = |index: usize, miner: &Miner| left(index, miner) && !miner.is_ejected(now);
-        self.balance
-            .pick(&Candidates::new(miners, &open))
-            .filter(|index| miners.get(*index).is_some_and(|miner| open(*index, miner)))
-            .or_else(|| {
-                self.balance
-                    .pick(&Candidates::new(miners, &left))
-                    .filter(|index| miners.get(*index).is_some_and(|miner| left(*index, miner)))
-            })
-    }
 }
 
 impl fmt::Debug for MinerPool {
@@ -177,12 +182,18 @@ impl fmt::Debug for MinerPool {
 #[async_trait]
 impl InferenceModule for MinerPool {
     async fn initialize(&self) -> Result<(), Error> {
-        let mut settled = self
-            .follower
-            .lock()
-            .await
+        let mut follower = self.follower.lock().await;
+        if let Some(ending) = follower.as_mut().filter(|running| running.is_ending()) {
+            // A shutdown that was given up midway: a new follower must not share the roster with this one.
+            let ended = ending.end().await;
+            *follower = None;
+            if let Err(error) = ended {
+                tracing::error!(%error, "the pool did not shut down before it starts again");
+            }
+        }
+        let mut settled = follower
             .get_or_insert_with(|| {
-                let care = Care::new(self.roster.clone(), self.settings);
+                let care = Care::new(self.roster.clone(), self.settings, self.interface.clone());
                 Follower::start(
                     self.directory.clone(),
                     self.connect.clone(),
@@ -191,6 +202,7 @@ impl InferenceModule for MinerPool {
                 )
             })
             .settled();
+        drop(follower);
         let all_tried = settled.wait_for(|settled| *settled);
         if tokio::time::timeout(self.settings.startup_wait, all_tried)
             .await
@@ -209,42 +221,8 @@ impl InferenceModule for MinerPool {
         self.roster.snapshot().capabilities.clone()
     }
 
-    async fn run_inference(&self, mut input: Input) -> Result<Output, Error> {
-        let miners = self
-            .roster
-            .snapshot()
-            .serving(input.task(), input.model()?)?
-            .clone();
-        let excluded = input.extensions().get::<Excluded>().cloned();
-        let deadline = input.extensions().get::<Deadline>().copied();
-        let (mut tried, mut failures, mut attempt) = (Vec::new(), Failures::default(), 0);
-        while attempt < self.settings.attempts {
-            let Some(index) = self.pick(&miners, &tried, excluded.as_ref()) else {
-                break;
-            };
-            let miner = &miners[index];
-            input.extensions_mut().insert(Attempt::new(attempt + 1));
-            let asked = ask(&self.roster, miner, input.clone(), self.settings.first_content).await;
-            let Some(result) = asked else {
-                tried.push(index);
-                continue;
-            };
-            let error = match result {
-                Ok(output) => return Ok(output),
-                Err(error) if may_ask_another(&error) => error,
-                Err(error) => return Err(error),
-            };
-            tracing::debug!(miner = %miner.node(), code = error.code(), %error, "a miner failed before its first content");
-            tried.push(index);
-            failures.add(error);
-            attempt += 1;
-            if deadline.is_some_and(|deadline| deadline.instant() <= Instant::now()) {
-                break;
-            }
-        }
-        Err(failures
-            .into_error()
-            .unwrap_or_else(|| no_miner("no miner is left to ask for this request")))
+    async fn run_inference(&self, input: Input) -> Result<Output, Error> {
+        self.dispatch(input).await
     }
 
     #[expect(clippy::cast_precision_loss, reason = "numbers of miners")]
@@ -254,6 +232,7 @@ impl InferenceModule for MinerPool {
         let ejected = snapshot.miners.iter().filter(|miner| miner.is_ejected(now));
         let mut metrics = MetricsData::default();
         metrics.gauge("pool.members", snapshot.miners.len() as f64);
+        metrics.gauge("pool.unreachable", self.roster.unreachable() as f64);
         metrics.gauge("pool.ready", snapshot.ready as f64);
         metrics.gauge("pool.ejected", ejected.count() as f64);
         for miner in &snapshot.miners {
@@ -274,5 +253,18 @@ impl InferenceModule for MinerPool {
         let ended = running.end().await;
         *follower = None;
         ended
+    }
+}
+
+/// What speaks the same major version as this crate.
+fn compatible_interface() -> VersionReq {
+    VersionReq {
+        comparators: vec![Comparator {
+            op: Op::Caret,
+            major: INTERFACE.major,
+            minor: None,
+            patch: None,
+            pre: Prerelease::EMPTY,
+        }],
     }
 }

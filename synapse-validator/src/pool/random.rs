@@ -6,6 +6,9 @@ use std::{
     time::Duration,
 };
 
+/// The longest that anything is spread around: as good as never, and far from what a clock cannot hold.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
 /// SplitMix64 (Steele, Lea, Flood 2014) over a shared counter: one atomic addition a number, no lock.
 #[derive(Debug)]
 pub(super) struct Random(AtomicU64);
@@ -33,9 +36,11 @@ impl Random {
         usize::try_from(wide >> 64).expect("the product's upper half is below end")
     }
 
-    /// Between half of `mean` and one and a half of it, so that many who wait do not wake together.
+    /// Between half of `mean` and one and a half of it, so that many who wait do not wake together. A mean above a year
+    /// counts as a year.
     pub(super) fn jittered(&self, mean: Duration) -> Duration {
         let thousandths = u32::try_from(self.below(1001)).expect("below 1001");
+        let mean = mean.min(LONGEST);
         mean / 2 + mean * thousandths / 1000
     }
 }

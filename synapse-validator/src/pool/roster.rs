@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -17,6 +20,7 @@ pub(super) struct Roster {
     miners: Mutex<BTreeMap<NodeId, Arc<Miner>>>,
     snapshot: ArcSwap<Snapshot>,
     changed: Notify,
+    unreachable: AtomicUsize,
     ejecting: Mutex<()>,
 }
 
@@ -26,6 +30,7 @@ impl Roster {
             miners: Mutex::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::empty()),
             changed: Notify::new(),
+            unreachable: AtomicUsize::new(0),
             ejecting: Mutex::default(),
         }
     }
@@ -37,6 +42,15 @@ impl Roster {
     /// The members, to be changed by the one task that follows the directory.
     pub(super) fn members(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Miner>>> {
         self.miners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many are listed and cannot be connected.
+    pub(super) fn unreachable(&self) -> usize {
+        self.unreachable.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_unreachable(&self, miners: usize) {
+        self.unreachable.store(miners, Ordering::Relaxed);
     }
 
     /// Makes the snapshot anew.

@@ -23,6 +23,8 @@ pub(super) struct Snapshot {
     serving: HashMap<Task, HashMap<String, Peers>>,
     /// Models that some member said it serves, whether it answers now or not.
     known: HashSet<String>,
+    /// Whether some member was not tried yet, so that nobody knows what it serves.
+    any_untried: bool,
 }
 
 impl Snapshot {
@@ -34,6 +36,7 @@ impl Snapshot {
             ready: 0,
             serving: HashMap::new(),
             known: HashSet::new(),
+            any_untried: false,
         }
     }
 
@@ -78,6 +81,7 @@ impl Snapshot {
                 })
                 .collect(),
             known,
+            any_untried: miners.iter().any(|miner| !miner.was_tried()),
             miners,
         }
     }
@@ -92,6 +96,12 @@ impl Snapshot {
         }
         if self.ready == 0 {
             return Err(no_miner("no miner is ready"));
+        }
+        // Before everybody was tried nobody knows what is not served: no verdict that a client would take for good.
+        if self.any_untried {
+            return Err(no_miner(
+                "no miner that is ready serves this, and some were not tried yet",
+            ));
         }
         if !self.known.contains(model) {
             return Err(Error::model_not_found(model));

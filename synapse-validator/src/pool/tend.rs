@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use semver::VersionReq;
 use synapse_core::{Error, InferenceModule as _};
 use tokio::{sync::Semaphore, time::sleep};
 
@@ -16,21 +17,25 @@ use super::{
 const MISSED_LOOKS: u32 = 2;
 /// The code of an answer that says so itself.
 const UNHEALTHY: &str = "miner_unhealthy";
+/// The code of an error that says that a module and this node do not fit.
+const INTERFACE_MISMATCH: &str = "interface_mismatch";
 
 /// What looking after a member takes.
 pub(super) struct Care {
     pub(super) roster: Arc<Roster>,
     settings: Settings,
+    interface: VersionReq,
     initializing: Semaphore,
     looking: Semaphore,
     random: Random,
 }
 
 impl Care {
-    pub(super) fn new(roster: Arc<Roster>, settings: Settings) -> Self {
+    pub(super) fn new(roster: Arc<Roster>, settings: Settings, interface: VersionReq) -> Self {
         Self {
             roster,
             settings,
+            interface,
             initializing: Semaphore::new(settings.at_once),
             looking: Semaphore::new(settings.at_once),
             random: Random::new(),
@@ -61,16 +66,26 @@ impl Care {
     /// Initialises it until it answers, looks at it as long as it does, and begins again.
     async fn keep_ready(&self, miner: &Miner) {
         let mut pause = self.settings.retry_pause;
+        let mut misfit = false;
         loop {
             let error = match self.initialize(miner).await {
                 Ok(()) => {
+                    misfit = false;
                     pause = self.settings.retry_pause;
                     self.watch(miner).await
                 }
                 Err(error) => error,
             };
-            if miner.is_silent() {
+            let news = miner.is_silent();
+            if error.code() == INTERFACE_MISMATCH {
+                // Once, until it fits: it may have been silent before.
+                if !std::mem::replace(&mut misfit, true) {
+                    tracing::warn!(miner = %miner.node(), %error, "a miner speaks another interface");
+                }
+            } else if news {
                 tracing::warn!(miner = %miner.node(), %error, "a miner does not answer");
+            }
+            if news {
                 self.roster.note_change();
             }
             sleep(self.random.jittered(pause)).await;
@@ -99,13 +114,13 @@ impl Care {
             sleep(self.random.jittered(pause)).await;
             match self.look(miner).await {
                 Ok(()) => missed = 0,
-                Err(error) if error.code() == UNHEALTHY || missed + 1 == MISSED_LOOKS => return error,
+                Err(error) if says_so(&error) || missed + 1 == MISSED_LOOKS => return error,
                 Err(_) => missed += 1,
             }
         }
     }
 
-    /// Asks for health and capabilities.
+    /// Asks for health and capabilities, and whether the interface is one that fits.
     async fn look(&self, miner: &Miner) -> Result<(), Error> {
         let _permit = self.looking.acquire().await;
         let module = miner.module();
@@ -122,10 +137,16 @@ impl Care {
             Ok(module.get_capabilities())
         })
         .await?;
+        capabilities.check_interface(&self.interface)?;
         if miner.answers(capabilities) {
             tracing::info!(miner = %miner.node(), "a miner is ready");
             self.roster.note_change();
         }
         Ok(())
     }
+}
+
+/// Whether this is an answer, that the member is not to be asked, rather than none.
+fn says_so(error: &Error) -> bool {
+    matches!(error.code(), UNHEALTHY | INTERFACE_MISMATCH)
 }

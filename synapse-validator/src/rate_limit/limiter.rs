@@ -128,6 +128,7 @@ impl Limiter {
             let Some(window) = window else { continue };
             match bucket.check(window, now, units) {
                 Ok(()) => {}
+                Err(Refusal::Never) if window.amount == 0 => return Err(holds_nothing(window, unit)),
                 Err(Refusal::Never) => return Err(exceeds(window, unit, units)),
                 Err(Refusal::Wait(wait)) if longest.is_none_or(|(longest, ..)| wait > longest) => {
                     longest = Some((wait, unit, window));
@@ -199,6 +200,18 @@ fn exceeds(window: Window, unit: Unit, units: u64) -> Error {
         ),
     )
     .with_hint("shorten the prompt or lower max_tokens")
+}
+
+fn holds_nothing(window: Window, unit: Unit) -> Error {
+    Error::new(
+        ErrorKind::Forbidden,
+        "quota_is_zero",
+        format!(
+            "the quota is {}, so that no request is let in",
+            window.named(unit)
+        ),
+    )
+    .with_hint("ask the operator for a quota")
 }
 
 fn no_room() -> Error {

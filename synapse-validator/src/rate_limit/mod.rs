@@ -14,7 +14,7 @@ use std::sync::{
 use async_trait::async_trait;
 use synapse_core::{
     Attached, Caller, Error, ErrorKind, InferenceService, Input, MetricsData, Middleware, MiddlewareService,
-    Next, Output, Pending, Prompt, Task,
+    Next, Output, Pending, Task,
 };
 use tower::Layer;
 
@@ -26,7 +26,7 @@ pub use self::{
     quota::Quota,
     status::{RateLimitStatus, WindowStatus},
 };
-use crate::token_count::PromptTokens;
+use crate::token_count::{PromptTokens, prompt::prompts};
 
 /// Holds each caller to a [`Quota`].
 ///
@@ -44,10 +44,15 @@ use crate::token_count::PromptTokens;
 ///
 /// The prompt is counted by a [`TokenCountLayer`](crate::token_count::TokenCountLayer) outside of this one; without it
 /// four bytes count as a token. Where a request does not say how long its reply may be, this layer does:
-/// [`default_max_tokens`](Self::default_max_tokens) or what the quota can hold beside the prompt, as an edit. Callers
+/// [`default_max_tokens`](Self::default_max_tokens) or what a *full* window holds beside the prompt, as an edit. What
+/// the caller has left does not count: a request without a cap is refused for now where a smaller one would still fit,
+/// so callers who are short of tokens should set one. Callers
 /// are told apart by their [`Caller`]; all that have none share one account. At most
 /// [`max_callers`](Self::max_callers) are known at once, and a further one is refused with `too_many_callers` until one
 /// that is known has its quota back.
+///
+/// What does not fit is refused with `rate_limited` and the exact wait; what never will, with `request_exceeds_quota`;
+/// and where a window holds nothing at all, with `quota_is_zero`.
 ///
 /// The quota's windows and what is left of them are on the output's head, as [`RateLimitStatus`].
 #[derive(Debug, Clone)]
@@ -97,7 +102,7 @@ impl RateLimitLayer {
         let counted = input.extensions().get::<PromptTokens>().cloned();
         let prompt = counted.unwrap_or_else(|| PromptTokens::estimate(input));
         let tokens = prompt.count().tokens();
-        let replies = replies(input)?;
+        let replies = replies(input, &prompt)?;
         let reply = match input.max_tokens()? {
             _ if replies == 0 => 0,
             Some(max) => u64::from(max),
@@ -117,19 +122,13 @@ impl RateLimitLayer {
 }
 
 /// How many replies are asked for: `n` for each prompt; none where the task writes no text.
-fn replies(input: &Input) -> Result<u64, Error> {
-    let task = input.task();
-    if *task != Task::CHAT && *task != Task::TEXT_COMPLETION {
-        return Ok(0);
-    }
-    let prompts = if *task == Task::TEXT_COMPLETION {
-        match &input.request()?.prompt {
-            Prompt::Texts(texts) => texts.len(),
-            Prompt::Tokens(lists) => lists.len(),
-            _ => 1,
-        }
-    } else {
-        1
+fn replies(input: &Input, counted: &PromptTokens) -> Result<u64, Error> {
+    let prompts = match (input.task(), counted.prompts()) {
+        (&Task::CHAT, _) => 1,
+        (&Task::TEXT_COMPLETION, Some(prompts)) => prompts,
+        // Nobody counted them, so that the request has to be read for it.
+        (&Task::TEXT_COMPLETION, None) => prompts(&input.request()?.prompt),
+        _ => return Ok(0),
     };
     Ok(u64::from(input.params()?.n.max(1)).saturating_mul(prompts.max(1) as u64))
 }

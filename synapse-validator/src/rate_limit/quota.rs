@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 /// How much a caller may ask for: at most one window of requests and one of tokens.
 ///
 /// A window holds all of its amount at once (its *burst*) and refills evenly: 60 a minute are 60 at once, and one more
-/// each second.
+/// each second. An amount of 0 lets nothing in: every request that takes some of it is refused with `quota_is_zero`.
 ///
 /// ```
 /// use synapse_validator::rate_limit::Quota;

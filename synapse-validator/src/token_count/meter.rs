@@ -8,7 +8,7 @@ use super::prompt::estimate;
 
 /// Text that is gathered before it is counted.
 const SEGMENT_BYTES: usize = 2 * 1024;
-/// Text of one chunk that is counted; what a chunk holds beyond it is estimated, so that a poll stays short.
+/// Text of one chunk that is counted; only what a chunk holds beyond it is estimated, so that a poll stays short.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Replies and tool calls counted apart; further ones share the last place.
 const LANES: usize = 64;
@@ -17,8 +17,8 @@ const LANES: usize = 64;
 ///
 /// Texts of several replies (`n`), reasoning and tool calls are counted apart. Text is counted in segments of 2 KiB
 /// that end before a space, so that the work per chunk is bounded; a text of one segment is counted exactly as a
-/// whole, a longer one is approximate, since a cut may part what is one token. Without a tokenizer four bytes are one
-/// token.
+/// whole, a longer one is approximate, since a cut may part what is one token. Of one chunk 64 KiB are counted, and the
+/// rest estimated at four bytes a token, as all of it is without a tokenizer.
 ///
 /// ```
 /// use synapse_core::{Chunk, Delta};
@@ -95,11 +95,13 @@ impl CompletionMeter {
     }
 
     fn push(&mut self, lane: Lane, text: &str, budget: &mut usize) {
-        if text.is_empty() {
+        if self.tokenizer.is_none() {
+            self.estimated_bytes += text.len();
             return;
         }
-        if self.tokenizer.is_none() || text.len() > *budget {
-            self.estimated_bytes += text.len();
+        let (text, beyond) = text.split_at(text.floor_char_boundary(*budget));
+        self.estimated_bytes += beyond.len();
+        if text.is_empty() {
             return;
         }
         if self.flushed {

@@ -5,7 +5,7 @@
 //! for those outside (a trace).
 
 mod meter;
-mod prompt;
+pub(crate) mod prompt;
 mod report;
 mod tokenizers;
 
@@ -57,8 +57,9 @@ const OTHER_MODELS: &str = "other";
 /// # let _ = stack;
 /// ```
 ///
-/// A request above [`max_request_bytes`](Self::max_request_bytes) (4 MiB) is refused unread with `prompt_too_large`.
-/// A model without a tokenizer is estimated at four bytes a token, and labelled so.
+/// A request above [`max_request_bytes`](Self::max_request_bytes) (4 MiB) is refused with `prompt_too_large` before this
+/// layer reads any of it. A long prompt is counted off the I/O threads, at most as many at once as the machine has
+/// cores; one whose client left meanwhile is counted to its end, and holds its place until then. A model without a tokenizer is estimated at four bytes a token, and labelled so.
 #[derive(Debug, Clone)]
 pub struct TokenCountLayer {
     tokenizers: Arc<Tokenizers>,
@@ -87,36 +88,44 @@ impl TokenCountLayer {
         }
     }
 
-    /// Refuses requests longer than this, before anybody reads them.
+    /// Refuses requests longer than this before they are read here, let alone counted.
     #[must_use]
     pub fn max_request_bytes(mut self, bytes: usize) -> Self {
         self.max_request_bytes = bytes;
         self
     }
 
-    async fn count(&self, input: &Input, counting: &Counting) -> Result<TokenCount, Error> {
+    /// The request's length in bytes, which takes no look into it.
+    fn length(&self, input: &Input) -> Result<usize, Error> {
         let length = prompt::length(input);
-        if length > self.max_request_bytes {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                "prompt_too_large",
-                format!(
-                    "the request has {length} bytes, and at most {} are taken",
-                    self.max_request_bytes
-                ),
-            )
-            .with_hint("shorten the prompt"));
+        if length <= self.max_request_bytes {
+            return Ok(length);
         }
+        Err(Error::new(
+            ErrorKind::TooLarge,
+            "prompt_too_large",
+            format!(
+                "the request has {length} bytes, and at most {} are taken",
+                self.max_request_bytes
+            ),
+        )
+        .with_hint("shorten the prompt"))
+    }
+
+    async fn count(&self, input: &Input, length: usize, counting: &Counting) -> Result<PromptTokens, Error> {
         if length <= INLINE_BYTES {
             return prompt::count(input, counting);
         }
-        let _permit = self.workers.acquire().await;
+        let permit = self.workers.clone().acquire_owned().await;
         let (input, counting) = (input.clone(), counting.clone());
-        tokio::task::spawn_blocking(move || prompt::count(&input, &counting))
-            .await
-            .unwrap_or_else(|failed| {
-                Err(Error::internal("count_failed", "counting the prompt failed").with_source(failed))
-            })
+        let count = move || {
+            // In here, since the counting goes on when the client is gone.
+            let _permit = permit;
+            prompt::count(&input, &counting)
+        };
+        tokio::task::spawn_blocking(count).await.unwrap_or_else(|failed| {
+            Err(Error::internal("count_failed", "counting the prompt failed").with_source(failed))
+        })
     }
 
     fn add(&self, model: &str, usage: &CountedUsage) {
@@ -141,9 +150,10 @@ impl<S> Layer<S> for TokenCountLayer {
 
 impl Middleware for TokenCountLayer {
     async fn handle<S: InferenceService>(&self, mut input: Input, next: Next<S>) -> Result<Output, Error> {
+        let length = self.length(&input)?;
         let model = input.model()?.to_owned();
         let counting = self.tokenizers.of(&model);
-        let tokens = PromptTokens::new(self.count(&input, &counting).await?, counting.tokenizer);
+        let tokens = self.count(&input, length, &counting).await?;
         let report = UsageReport::default();
         let mut pending = Pending::new(Counter {
             layer: self.clone(),

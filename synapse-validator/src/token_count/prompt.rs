@@ -16,29 +16,40 @@ const PER_REPLY: u64 = 3;
 #[derive(Debug, Clone)]
 pub struct PromptTokens {
     count: TokenCount,
+    /// How many prompts they are the tokens of, where the request was read.
+    prompts: Option<usize>,
     tokenizer: Option<Arc<dyn Tokenizer>>,
 }
 
 impl PromptTokens {
-    pub(super) fn new(count: TokenCount, tokenizer: Option<Arc<dyn Tokenizer>>) -> Self {
-        Self { count, tokenizer }
+    fn estimated(tokens: TokenCount) -> Self {
+        Self {
+            count: tokens,
+            prompts: None,
+            tokenizer: None,
+        }
     }
 
     /// An estimate from the length of a request, at four bytes a token: what there is where nobody counted.
     #[must_use]
     pub fn estimate(input: &Input) -> Self {
-        Self::new(estimate(length(input)), None)
+        Self::estimated(estimate(length(input)))
     }
 
     /// Where nobody needs to know.
     pub(crate) fn unknown() -> Self {
-        Self::new(TokenCount::approximate(0), None)
+        Self::estimated(TokenCount::approximate(0))
     }
 
     /// How many, and whether exactly so.
     #[must_use]
     pub fn count(&self) -> TokenCount {
         self.count
+    }
+
+    /// How many prompts were counted, as a text completion may have several; `None` where nobody read the request.
+    pub(crate) fn prompts(&self) -> Option<usize> {
+        self.prompts
     }
 
     /// A meter that counts the reply the same way.
@@ -86,9 +97,9 @@ fn message_length(message: &Message) -> usize {
 ///
 /// # Errors
 /// Where the body is not what its dialect allows.
-pub(super) fn count(input: &Input, counting: &Counting) -> Result<TokenCount, Error> {
+pub(super) fn count(input: &Input, counting: &Counting) -> Result<PromptTokens, Error> {
     let Some(tokenizer) = &counting.tokenizer else {
-        return Ok(estimate(length(input)));
+        return Ok(PromptTokens::estimate(input));
     };
     let request = input.request()?;
     let counted = match &request.prompt {
@@ -99,12 +110,26 @@ pub(super) fn count(input: &Input, counting: &Counting) -> Result<TokenCount, Er
         Prompt::Tokens(lists) => Ok(TokenCount::exact(
             lists.iter().map(|tokens| tokens.len() as u64).sum(),
         )),
-        _ => return Ok(estimate(length(input))),
+        _ => Ok(estimate(length(input))),
     };
-    Ok(counted.unwrap_or_else(|error| {
+    let count = counted.unwrap_or_else(|error| {
         tracing::debug!(tokenizer = tokenizer.name(), %error, "a prompt is estimated");
         estimate(length(input))
-    }))
+    });
+    Ok(PromptTokens {
+        count,
+        prompts: Some(prompts(&request.prompt)),
+        tokenizer: Some(tokenizer.clone()),
+    })
+}
+
+/// How many prompts a request holds, each of which is answered.
+pub(crate) fn prompts(prompt: &Prompt) -> usize {
+    match prompt {
+        Prompt::Texts(texts) => texts.len(),
+        Prompt::Tokens(lists) => lists.len(),
+        _ => 1,
+    }
 }
 
 fn conversation(

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use http::HeaderValue;
-use synapse_core::{Chunk, Framing, Input, Task, Wire};
+use synapse_core::{Chunk, ErrorKind, Framing, Input, Task, View, Wire};
 use synapse_http::{
     OpenAi,
     sse::{Framer, Limits, Rest},
@@ -63,6 +63,7 @@ fn edited(input: &Input) {
         input.set_max_tokens(17).expect("a JSON body can be edited");
     }
     let wire = input.wire_for(OpenAi::DIALECT).expect("an edit of a good body");
+    untouched(&input, wire.body());
     let again = Input::from_wire(input.task().clone(), wire);
     assert_eq!(again.model().expect("an edited body is good"), "other");
     if *input.task() != Task::EMBEDDINGS {
@@ -70,31 +71,57 @@ fn edited(input: &Input) {
     }
 }
 
-/// A reply, streamed or whole: read without a panic, and the same twice.
+/// Every field that was not edited has the bytes that it had.
+fn untouched(input: &Input, body: &Bytes) {
+    let view = |input: &Input| {
+        input
+            .view()
+            .expect("a good body")
+            .cloned()
+            .expect("from the wire")
+    };
+    let wire = input.wire().expect("from the wire");
+    let again = Input::from_wire(input.task().clone(), wire.with_body(body.clone()));
+    let (before, after) = (view(input), view(&again));
+    for field in [
+        "messages",
+        "prompt",
+        "input",
+        "temperature",
+        "stop",
+        "stream",
+        "tools",
+        "seed",
+    ] {
+        let bytes = |view: &View, body: &Bytes| view.field(field).map(|range| body.slice(range));
+        assert_eq!(bytes(&before, wire.body()), bytes(&after, body), "{field}");
+    }
+}
+
+/// One event of a reply, or a whole one: read without a panic; what travels is what came, and what cannot be read is
+/// the server's fault.
 pub fn openai_reply(data: &[u8]) {
     let Some((choice, body)) = data.split_first() else {
         return;
     };
-    let framing = if choice % 2 == 0 {
-        Framing::Sse
-    } else {
-        Framing::Whole
+    let framing = match choice % 3 {
+        0 => Framing::Sse,
+        1 => Framing::Whole,
+        _ => Framing::Lines,
     };
-    if let Ok(Some(chunk)) = Chunk::read(Bytes::copy_from_slice(body), OpenAi::DIALECT, framing) {
-        let first = chunk
-            .deltas()
-            .map(<[_]>::to_vec)
-            .map_err(|error| error.code().to_owned());
-        let again = chunk
-            .deltas()
-            .map(<[_]>::to_vec)
-            .map_err(|error| error.code().to_owned());
-        assert_eq!(first, again);
+    let body = Bytes::copy_from_slice(body);
+    if let Ok(Some(chunk)) = Chunk::read(body.clone(), OpenAi::DIALECT, framing) {
+        if let Some(wire) = chunk.wire() {
+            assert_eq!(wire, &body);
+        }
+        if let Err(error) = chunk.deltas() {
+            assert_eq!(error.kind(), ErrorKind::Broken, "{error:?}");
+        }
         let _ = (chunk.usage(), chunk.has_content());
     }
 }
 
-/// A stream of events: however it is split, the events are the same, and no byte of them is lost.
+/// A stream of events: however it is split, the events are the same, and nothing lies between them but blank lines.
 pub fn sse(data: &[u8]) {
     let Some((size, stream)) = data.split_first() else {
         return;
@@ -104,6 +131,26 @@ pub fn sse(data: &[u8]) {
     assert_eq!(whole, events(&split));
     let bytes: Vec<&[u8]> = stream.chunks(1).collect();
     assert_eq!(whole, events(&bytes));
+
+    let (events, failed, rest) = whole;
+    let mut left = stream;
+    let rest = match &rest {
+        Rest::Complete(rest) | Rest::Unterminated(rest) => Some(rest),
+        _ => None,
+    };
+    for event in events.iter().chain(rest) {
+        let blank = left.iter().take_while(|byte| is_blank(**byte)).count();
+        let from = (0..=blank).find(|from| left[*from..].starts_with(event));
+        let from = from.unwrap_or_else(|| panic!("{event:?} does not follow in {left:?}"));
+        left = &left[from + event.len()..];
+    }
+    let over = left.iter().all(|byte| is_blank(*byte));
+    assert!(failed.is_some() || over, "{} bytes were lost", left.len());
+}
+
+/// A line end, or a byte of a byte order mark, which belongs to no event either.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | 0xef | 0xbb | 0xbf)
 }
 
 fn events(reads: &[&[u8]]) -> (Vec<Bytes>, Option<String>, Rest) {

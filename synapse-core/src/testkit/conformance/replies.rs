@@ -32,7 +32,11 @@ pub(super) async fn check<M: InferenceModule>(
         }
     }
     shape(&replies, record);
-    record.put("claims_sane_usage", replies.iter().try_for_each(usage));
+    if replies.is_empty() {
+        record.skip("claims_sane_usage", "there was no reply that could claim any");
+    } else {
+        record.put("claims_sane_usage", replies.iter().try_for_each(usage));
+    }
     !silent
 }
 

@@ -30,17 +30,23 @@ pub(super) fn event(raw: &Bytes, framing: Framing) -> Event {
     }
 }
 
-/// An event of ours that is not for the client, as it travels between our own nodes. `payload` is text; a line end in it
-/// arrives as a line feed.
+/// An event of ours that is not for the client, as it travels between our own nodes. `payload` is text; a line end in it,
+/// of whichever kind, arrives as a line feed. Control characters in `name` are left out.
 #[must_use]
 pub fn control_event(name: &str, payload: &[u8]) -> Bytes {
-    let mut event = format!("event: {OURS}{name}\n").into_bytes();
-    for line in payload.split(|byte| *byte == b'\n') {
-        event.extend_from_slice(b"data: ");
-        event.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
-        event.push(b'\n');
+    let mut event = format!("event: {OURS}").into_bytes();
+    event.extend(name.bytes().filter(|byte| !byte.is_ascii_control()));
+    event.extend_from_slice(b"\ndata: ");
+    let mut rest = payload.iter().copied().peekable();
+    while let Some(byte) = rest.next() {
+        match byte {
+            // CRLF is one line end.
+            b'\r' if rest.peek() == Some(&b'\n') => {}
+            b'\r' | b'\n' => event.extend_from_slice(b"\ndata: "),
+            byte => event.push(byte),
+        }
     }
-    event.push(b'\n');
+    event.extend_from_slice(b"\n\n");
     event.into()
 }
 

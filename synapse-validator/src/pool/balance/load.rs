@@ -45,7 +45,8 @@ pub trait Meter: fmt::Debug + Send + Sync + 'static {
 pub enum Observation {
     /// The first content came after this long.
     FirstContent(Duration),
-    /// The member failed or refused after this long. However fast that was, it is no sign of speed.
+    /// The member failed, had no room, or refused what another member answered, after this long. However fast that
+    /// was, it is no sign of speed. A refusal as the caller's fault that is believed is not observed at all.
     Failed(Duration),
     /// Nobody waited any longer after this long, and no content had come. No failure, but a lower bound of its latency.
     Abandoned(Duration),

@@ -46,7 +46,8 @@ struct Choice<'a> {
     #[serde(flatten)]
     said: Said<'a>,
     logprobs: Option<Logprobs<'a>>,
-    finish_reason: &'a FinishReason,
+    /// `null` where the reply did not say: a reason that nobody gave is not made up.
+    finish_reason: Option<&'a FinishReason>,
 }
 
 #[derive(Serialize)]
@@ -194,7 +195,7 @@ impl Folded {
             logprobs: shape
                 .top_logprobs
                 .map(|top| Logprobs::new(shape.shape, &self.tokens, top, &mut 0)),
-            finish_reason: self.finish_reason.as_ref().unwrap_or(&FinishReason::Stop),
+            finish_reason: self.finish_reason.as_ref(),
         }
     }
 
