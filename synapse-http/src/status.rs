@@ -17,9 +17,7 @@
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
-use synapse_core::{Error, ErrorKind, Retry};
-
-use crate::client::Upstream;
+use synapse_core::{Error, ErrorKind};
 
 /// The status with which a reply of this kind of failure leaves.
 #[must_use]
@@ -56,13 +54,10 @@ pub fn openai_type(kind: ErrorKind) -> &'static str {
 
 /// What `Retry-After` should say of an error: whole seconds, rounded up, at least 1. `None` where nobody knows.
 ///
-/// The error says it itself ([`Retry::After`]), or the upstream said it ([`Upstream`]) to whoever asked for us.
+/// The error says it itself, or an upstream said it to whoever asked for us: see [`Error::retry_after`].
 #[must_use]
 pub fn retry_after(error: &Error) -> Option<HeaderValue> {
-    let after = match error.retry() {
-        Retry::After(after) => after,
-        _ => Upstream::of(error)?.retry_after()?,
-    };
+    let after = error.retry_after()?;
     let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
     Some(HeaderValue::from(seconds.max(1)))
 }

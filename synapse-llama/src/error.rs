@@ -85,8 +85,10 @@ pub enum LlamaError {
     /// The engine's worker thread died; nothing more comes from it.
     #[error("the engine failed: {0}; load the model again")]
     Failed(String),
-    /// llama.cpp failed on this request; others may succeed.
-    #[error("llama.cpp failed on this request: {0}; try again")]
+    /// llama.cpp failed in a step, and every request that shared the step failed with it. The engine goes on.
+    #[error(
+        "llama.cpp failed in a step that this request had a part in: {0}; try again, and load the model again if it fails again"
+    )]
     Decode(String),
 }
 

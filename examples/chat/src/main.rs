@@ -31,7 +31,7 @@ struct Options {
     #[arg(long, default_value_t = 512)]
     max_tokens: u32,
     /// Softmax temperature; 0 takes the likeliest token.
-    #[arg(long)]
+    #[arg(long, value_parser = finite)]
     temperature: Option<f32>,
     /// The API key, where the endpoint wants one.
     #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true)]
@@ -105,13 +105,12 @@ async fn say(endpoint: &OpenAiModule, request: Request) -> Result<String, Error>
     while let Some(chunk) = output.body.next().await {
         let chunk = chunk?;
         for delta in chunk.deltas()? {
-            print!("{}", delta.text);
             answer.push_str(&delta.text);
+            show(&delta.text)?;
         }
-        let _ = std::io::stdout().flush();
         usage = chunk.usage().or(usage);
     }
-    println!();
+    show("\n")?;
     if let (Some(usage), true) = (usage, std::io::stderr().is_terminal()) {
         let miner = output
             .head
@@ -124,4 +123,20 @@ async fn say(endpoint: &OpenAiModule, request: Request) -> Result<String, Error>
         );
     }
     Ok(answer)
+}
+
+/// Prints at once; whoever reads may have gone, as `head` does.
+fn show(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    let shown = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    shown.map_err(|error| Error::broken("output", "standard output takes no more").with_source(error))
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    let number: f32 = text.parse().map_err(|error| format!("{error}"))?;
+    if number.is_finite() {
+        Ok(number)
+    } else {
+        Err("it must be a finite number".into())
+    }
 }

@@ -25,9 +25,12 @@ struct Options {
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: String,
     /// Requests that a caller may make a minute.
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     requests_per_minute: u64,
-    /// Seconds without a byte after which the endpoint counts as gone.
+    /// Seconds within which a reply must begin: for one that is not streamed, all the time it takes.
+    #[arg(long, default_value_t = 300)]
+    head_timeout: u64,
+    /// Seconds without a byte, once a reply began, after which the endpoint counts as gone.
     #[arg(long, default_value_t = 30)]
     idle_timeout: u64,
     /// Seconds after which a request is ended, whole reply included.
@@ -55,8 +58,9 @@ fn filter() -> tracing_subscriber::EnvFilter {
 }
 
 async fn run(options: Options) -> Result<(), Error> {
-    let mut upstream =
-        OpenAiModule::builder(&options.upstream).idle_timeout(Duration::from_secs(options.idle_timeout));
+    let mut upstream = OpenAiModule::builder(&options.upstream)
+        .head_timeout(Duration::from_secs(options.head_timeout))
+        .idle_timeout(Duration::from_secs(options.idle_timeout));
     if let Some(key) = &options.api_key {
         upstream = upstream.api_key(key);
     }

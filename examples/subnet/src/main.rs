@@ -32,7 +32,7 @@ struct Options {
     #[arg(long)]
     model: PathBuf,
     /// The name that requests use for the model.
-    #[arg(long, default_value = "smollm2-135m")]
+    #[arg(long, default_value = "smollm2-135m", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     model_id: String,
     /// Where the gateway listens.
     #[arg(long, default_value = "127.0.0.1:8080")]
@@ -41,19 +41,19 @@ struct Options {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=16))]
     miners: u16,
     /// Requests that a caller may make a minute.
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     requests_per_minute: u64,
     /// Tokens that a caller may use a day, prompts and replies together.
-    #[arg(long, default_value_t = 2_000_000)]
+    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     tokens_per_day: u64,
     /// Ask this once, print the answer, its usage and the miner that served it, and end.
     #[arg(long, value_name = "PROMPT")]
     once: Option<String>,
     /// With --once: most tokens of the answer.
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 128, requires = "once")]
     max_tokens: u32,
     /// With --once: one JSON document on standard output instead of lines.
-    #[arg(long)]
+    #[arg(long, requires = "once")]
     json: bool,
 }
 

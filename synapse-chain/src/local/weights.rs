@@ -16,8 +16,17 @@ const MOST_OPERATIONS: usize = 64;
 /// Weights by epoch and validator, and the operations that brought them.
 #[derive(Debug, Default)]
 pub(super) struct Submissions {
-    weights: BTreeMap<EpochId, BTreeMap<NodeId, Weights>>,
+    weights: BTreeMap<EpochId, BTreeMap<NodeId, Submitted>>,
     operations: BTreeMap<(NodeId, OperationId), Submission>,
+}
+
+/// What a validator submitted in an epoch.
+#[derive(Debug)]
+struct Submitted {
+    /// The last of them.
+    weights: Weights,
+    /// How many operations brought some.
+    operations: usize,
 }
 
 /// One submission, to tell a repetition from another one under the same id.
@@ -34,7 +43,7 @@ impl Submissions {
         submitted
             .into_iter()
             .flatten()
-            .map(|(node, weights)| (node.clone(), weights.clone()))
+            .map(|(node, submitted)| (node.clone(), submitted.weights.clone()))
             .collect()
     }
 
@@ -65,11 +74,11 @@ impl Submissions {
             }
             None => check(&submission, current, params, members)?,
         }
-        let used = self
-            .operations
-            .values()
-            .filter(|known| known.validator == submission.validator && known.epoch == submission.epoch);
-        if used.count() >= MOST_OPERATIONS {
+        let of_epoch = self.weights.entry(submission.epoch).or_default();
+        let used = of_epoch
+            .get(&submission.validator)
+            .map_or(0, |submitted| submitted.operations);
+        if used >= MOST_OPERATIONS {
             return Err(Error::new(
                 ErrorKind::RateLimited,
                 "too_many_submissions",
@@ -79,8 +88,11 @@ impl Submissions {
                 ),
             ));
         }
-        let of_epoch = self.weights.entry(submission.epoch).or_default();
-        of_epoch.insert(submission.validator.clone(), submission.weights.clone());
+        let submitted = Submitted {
+            weights: submission.weights.clone(),
+            operations: used + 1,
+        };
+        of_epoch.insert(submission.validator.clone(), submitted);
         self.operations.insert(operation, submission);
         Ok(())
     }

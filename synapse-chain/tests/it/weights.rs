@@ -77,7 +77,7 @@ async fn a_repetition_after_the_epoch_succeeds_and_a_new_one_does_not() {
 
 #[tokio::test]
 async fn operations_are_a_validators_own_and_bounded() {
-    let (_chain, subnet) = weighing().await;
+    let (chain, subnet) = weighing().await;
     subnet.leave(&"m2".into()).await.unwrap();
     subnet
         .register(Registration::new("m3", Role::Validator, Stake(50)))
@@ -95,6 +95,9 @@ async fn operations_are_a_validators_own_and_bounded() {
         "too_many_submissions"
     );
     submit(&subnet, "a", "v", 0, &[("m1", 1)]).await.unwrap();
+    submit(&subnet, "b", "m3", 0, &[("m1", 3)]).await.unwrap();
+    chain.advance(10);
+    submit(&subnet, "next", "v", 1, &[("m1", 1)]).await.unwrap();
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ pub struct Error(Arc<Inner>);
 struct Inner {
     kind: ErrorKind,
     retry: Retry,
+    retry_after: Option<Duration>,
     code: Cow<'static, str>,
     message: Cow<'static, str>,
     hint: Option<Cow<'static, str>>,
@@ -111,6 +112,7 @@ impl Error {
         Self(Arc::new(Inner {
             kind,
             retry: kind.default_retry(),
+            retry_after: None,
             code: code.into(),
             message: message.into(),
             hint: None,
@@ -179,6 +181,13 @@ impl Error {
         self
     }
 
+    /// The same error with when whoever refused would answer again: what is left to say once nobody else does either.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.edit().retry_after = Some(wait);
+        self
+    }
+
     /// The same error with what the reader can do next.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
@@ -210,6 +219,16 @@ impl Error {
     #[must_use]
     pub fn retry(&self) -> Retry {
         self.0.retry
+    }
+
+    /// When whoever refused would answer again, where that is known: a verdict of [`Retry::After`] says so, and one of
+    /// [`Retry::Elsewhere`] may.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.0.retry {
+            Retry::After(wait) => Some(wait),
+            Retry::Never | Retry::Elsewhere => self.0.retry_after,
+        }
     }
 
     /// A stable, machine-readable name of this failure, in `snake_case`.

@@ -44,6 +44,22 @@ fn kinds_say_whose_fault_it_is_and_whether_to_retry() {
 }
 
 #[test]
+fn the_wait_outlives_a_verdict_to_go_elsewhere() {
+    let wait = std::time::Duration::from_secs(3);
+    let refused = Error::new(ErrorKind::Overloaded, "queue_full", "all places are taken");
+    assert_eq!(refused.retry_after(), None);
+    assert_eq!(
+        refused.clone().with_retry(Retry::After(wait)).retry_after(),
+        Some(wait)
+    );
+    let elsewhere = refused.with_retry_after(wait);
+    assert_eq!(
+        (elsewhere.retry(), elsewhere.retry_after()),
+        (Retry::Elsewhere, Some(wait))
+    );
+}
+
+#[test]
 fn a_changed_clone_leaves_the_other_alone() {
     let error = Error::invalid("bad", "bad");
     let changed = error

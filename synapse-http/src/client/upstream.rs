@@ -64,6 +64,15 @@ impl Upstream {
         self
     }
 
+    /// `error` with this as its source, saying when the server would answer again.
+    pub(crate) fn bearing_its_wait(self, error: Error) -> Error {
+        let error = match self.retry_after {
+            Some(wait) => error.with_retry_after(wait),
+            None => error,
+        };
+        error.with_source(self)
+    }
+
     /// The error of a server that is not ours. What it says of the request is passed on; what it says of itself, or of the
     /// key that it was asked with, is not.
     pub(crate) fn into_error(mut self, kind: ErrorKind, code: Option<String>, said: Option<String>) -> Error {
@@ -88,7 +97,7 @@ impl Upstream {
             Error::new(kind, fallback, generic)
         };
         self.said = said;
-        error.with_source(self)
+        self.bearing_its_wait(error)
     }
 }
 

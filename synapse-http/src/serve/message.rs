@@ -160,10 +160,17 @@ mod tests {
 
     #[test]
     fn chunks_are_as_the_specification_has_them() {
-        let chunked =
-            |body: &str| format!("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{body}");
+        let chunked = |body: &str| format!("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{body}");
         check(&chunked("A\r\n0123456789\r\n0\r\n\r\n"), true);
-        for body in ["\r\n", "x\r\n", "1\na", "1\r\nab", "1;x\ny", "0\r\nx\n", "11111111111111111\r\n"] {
+        for body in [
+            "\r\n",
+            "x\r\n",
+            "1\na",
+            "1\r\nab",
+            "1;x\ny",
+            "0\r\nx\n",
+            "11111111111111111\r\n",
+        ] {
             check(&chunked(body), false);
         }
     }

@@ -422,6 +422,12 @@ fn events_are_what_they_say() {
     assert_eq!(name(b"{}\n", Framing::Lines), "data");
     let control = openai::control_event("progress", b"a\nb");
     assert_eq!(name(&control, Framing::Sse), "control progress a\nb");
+    let control = openai::control_event("a\r\ndata: b", b"x\ry\r\nz\r\rdata: {}\n");
+    assert_eq!(
+        name(&control, Framing::Sse),
+        "control adata: b x\ny\nz\n\ndata: {}\n",
+        "nothing in it is an event, or a line, of its own"
+    );
 }
 
 #[test]

@@ -251,6 +251,31 @@ async fn what_a_module_says_at_either_end_comes_out() {
     }
 }
 
+/// Whoever sends signals sends them to every server that listens for them.
+#[cfg(unix)]
+static SIGNALS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_signal_that_ends_the_modules_shutdown_is_an_error() {
+    let _alone = SIGNALS.lock().await;
+    let (ready, is_ready) = tokio::sync::oneshot::channel();
+    let server = synapse_http::Server::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .on_ready(|address| ready.send(address).unwrap());
+    let serving = tokio::spawn(server.serve(router(Fails::ShutdownHangs)));
+    let address = is_ready.await.unwrap();
+    signal("-TERM");
+    while TcpStream::connect(address).await.is_ok() {
+        sleep(Duration::from_millis(5)).await;
+    }
+    sleep(Duration::from_millis(50)).await;
+    assert!(!serving.is_finished(), "the module shuts down");
+    signal("-INT");
+    assert_eq!(serving.await.unwrap().unwrap_err().code(), "shutdown_interrupted");
+}
+
 /// Sends this process a signal.
 #[cfg(unix)]
 fn signal(name: &str) {
@@ -263,6 +288,7 @@ fn signal(name: &str) {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_signal_drains_and_a_second_one_cuts_the_drain_short() {
+    let _alone = SIGNALS.lock().await;
     let module = Stepwise::default();
     let (ready, is_ready) = tokio::sync::oneshot::channel();
     let server = synapse_http::Server::bind("127.0.0.1:0")

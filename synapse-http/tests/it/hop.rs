@@ -2,13 +2,16 @@
 
 use futures_util::StreamExt;
 use synapse_core::{
-    Bytes, Delta, Error, FinishReason, HealthStatus, InferenceModule, Input, Message, Output, Prompt,
+    Bytes, Chunk, Delta, Error, FinishReason, HealthStatus, InferenceModule, Input, Message, Output, Prompt,
     Request, Task,
     testkit::{self, Echo, Scripted},
 };
-use synapse_http::{OpenAiModule, router};
+use synapse_http::{Api, OpenAiModule, router};
 
-use crate::server::{Running, start};
+use crate::{
+    modules::replays,
+    server::{Running, start},
+};
 
 fn reach(running: &Running) -> OpenAiModule {
     OpenAiModule::builder(format!("http://{}", running.address))
@@ -105,6 +108,28 @@ async fn a_reply_that_breaks_in_the_middle_is_broken_at_the_end_of_each_hop() {
         .await
         .unwrap_err();
     assert_eq!(error.code(), "engine_died");
+}
+
+#[tokio::test]
+async fn controls_of_a_reply_that_is_not_streamed_arrive_through_two_hops() {
+    let chunks = vec![
+        Ok(Chunk::control("commitment", "{\"root\":\"ab\"}")),
+        Ok(Chunk::control("miner", "not a control")),
+        Ok(Chunk::last("{\"choices\":[]}")),
+    ];
+    let module = replays(Some("application/json"), chunks);
+    let miner = start(Api::builder(module).controls(true).node_id("miner-1")).await;
+    let gateway = start(Api::builder(reach(&miner)).controls(true)).await;
+    let output = reach(&gateway)
+        .run_inference(ask("scripted", false))
+        .await
+        .unwrap();
+    assert_eq!(output.head.served_by().unwrap().as_str(), "miner-1");
+    let chunks: Vec<_> = output.body.map(Result::unwrap).collect().await;
+    let controls: Vec<_> = chunks.iter().filter_map(Chunk::as_control).collect();
+    assert_eq!(controls, [("commitment", &"{\"root\":\"ab\"}".into())]);
+    assert!(chunks.len() == 2 && chunks[1].is_last());
+    assert_eq!(chunks[1].wire().unwrap(), "{\"choices\":[]}");
 }
 
 #[tokio::test]

@@ -257,6 +257,22 @@ async fn a_listed_header_travels_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_caller_without_a_name_is_its_network() {
+    for (address, caller) in [
+        ("192.0.2.7:80", "ip:192.0.2.7"),
+        ("[::ffff:192.0.2.7]:80", "ip:192.0.2.7"),
+        ("[2001:db8:1:2:3:4:5:6]:80", "ip:2001:db8:1:2::/64"),
+    ] {
+        let (module, kept) = keeps();
+        let peer = PeerAddr(address.parse().unwrap());
+        let server = start(router(module).layer(axum::Extension(peer))).await;
+        server.post(CHAT, &chat(false)).await;
+        let input = kept.lock().unwrap().take().unwrap();
+        assert_eq!(input.extensions().get::<Caller>().unwrap().id().as_str(), caller);
+    }
+}
+
+#[tokio::test]
 async fn a_request_id_that_is_not_plain_is_replaced() {
     let server = start(router(Echo::new())).await;
     let long = "a".repeat(129);

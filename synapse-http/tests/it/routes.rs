@@ -102,7 +102,7 @@ async fn metrics_are_what_prometheus_reads() {
     assert_eq!(
         reply.text(),
         "# TYPE synapse_queue_refused_total counter\nsynapse_queue_refused_total 3\n\
-         # TYPE synapse_queue_waiting gauge\nsynapse_queue_waiting 1\nsynapse_queue_waiting 2.5\n\
+         # TYPE synapse_queue_waiting gauge\nsynapse_queue_waiting 3.5\n\
          # TYPE synapse_rate gauge\nsynapse_rate +Inf\n\
          # TYPE synapse_requests_total counter\n\
          synapse_requests_total{code=\"200\",model=\"a\\\"b\\\\c\\nd\"} 5\n\

@@ -107,6 +107,12 @@ fn a_whole_chat_reply_is_its_deltas_together() {
 }
 
 #[test]
+fn a_reason_that_nobody_gave_is_null() {
+    let document = whole(chat(|_| {}), &[Delta::text("Red")]);
+    assert_eq!(document["choices"][0]["finish_reason"], Value::Null);
+}
+
+#[test]
 fn tool_calls_come_in_pieces_and_are_put_together() {
     let piece = |id: Option<&str>, name: Option<&str>, arguments: &str| {
         let mut call = ToolCall::default();
@@ -188,7 +194,7 @@ fn completions_have_parallel_lists_and_offsets_in_characters() {
     );
     assert_eq!(
         reply["choices"][0],
-        json!({"index": 0, "text": "éx", "finish_reason": "stop", "logprobs": {
+        json!({"index": 0, "text": "éx", "finish_reason": null, "logprobs": {
             "tokens": ["é", "bytes:\\xe2\\x82", "x"], "token_logprobs": [-0.5, -9999.0, null],
             "top_logprobs": [{"é": -0.5, "bytes:\\xc3": -1.0}, {}, {}], "text_offset": [0, 1, 2], "token_ids": [4, 6, null]}})
     );

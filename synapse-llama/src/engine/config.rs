@@ -30,6 +30,53 @@ pub struct EngineConfig {
     pub queue: usize,
 }
 
+impl EngineConfig {
+    /// So many requests at once.
+    #[must_use]
+    pub fn with_parallel(self, requests: usize) -> Self {
+        Self {
+            parallel: requests,
+            ..self
+        }
+    }
+
+    /// So many tokens for prompt and reply of one request together.
+    #[must_use]
+    pub fn with_context_length(self, tokens: u32) -> Self {
+        Self {
+            context_length: Some(tokens),
+            ..self
+        }
+    }
+
+    /// So many tokens in one decode step.
+    #[must_use]
+    pub fn with_batch(self, tokens: u32) -> Self {
+        Self {
+            batch: tokens,
+            ..self
+        }
+    }
+
+    /// So many threads that compute.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self {
+            threads: Some(threads),
+            ..self
+        }
+    }
+
+    /// So many requests that wait when all sequences are busy.
+    #[must_use]
+    pub fn with_queue(self, requests: usize) -> Self {
+        Self {
+            queue: requests,
+            ..self
+        }
+    }
+}
+
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::vec;
 
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::{LlamaContextParams, LlamaPoolingType};
@@ -18,15 +19,32 @@ use crate::weights::LlamaWeights;
 /// Tokens read in one turn. llama.cpp computes the logits of each beside its state: 128 rows of the largest vocabularies are 134 MB.
 const CHUNK: u32 = 128;
 
-/// A text to embed, checked and taken.
+/// Texts to embed, checked and taken.
 #[derive(Debug)]
 pub(super) struct EmbedJob {
-    pub(super) tokens: Vec<u32>,
-    pub(super) reply: oneshot::Sender<Result<Vec<f32>, LlamaError>>,
-    pub(super) ticket: Ticket,
+    texts: vec::IntoIter<Vec<u32>>,
+    vectors: Vec<Vec<f32>>,
+    reply: oneshot::Sender<Result<Vec<Vec<f32>>, LlamaError>>,
+    ticket: Ticket,
 }
 
-/// Embeds one text at a time, a chunk a turn, in a context of its own that is made when the first text comes.
+impl EmbedJob {
+    pub(super) fn new(
+        texts: Vec<Vec<u32>>,
+        reply: oneshot::Sender<Result<Vec<Vec<f32>>, LlamaError>>,
+        ticket: Ticket,
+    ) -> Self {
+        Self {
+            vectors: Vec::with_capacity(texts.len()),
+            texts: texts.into_iter(),
+            reply,
+            ticket,
+        }
+    }
+}
+
+/// Embeds one text at a time, a chunk a turn, in a context of its own that is made when the first text comes. A request
+/// with more texts goes to the back of the queue after each.
 ///
 /// The final states of all tokens are averaged here rather than by llama.cpp, whose pooling needs the whole text in one
 /// batch. One text at a time in fixed chunks is also what makes the same text give the same bits.
@@ -43,6 +61,7 @@ pub(super) struct Embedder<'m> {
 #[derive(Debug)]
 struct Running {
     job: EmbedJob,
+    tokens: Vec<u32>,
     read: usize,
     sum: Vec<f64>,
 }
@@ -73,9 +92,21 @@ impl<'m> Embedder<'m> {
             return;
         };
         match self.read_chunk(&mut running) {
-            Ok(()) if running.read < running.job.tokens.len() => self.current = Some(running),
-            Ok(()) => self.finish(running.job, unit_length(&running.sum)),
-            Err(error) => self.finish(running.job, Err(error)),
+            Ok(()) if running.read < running.tokens.len() => self.current = Some(running),
+            Ok(()) => self.text_done(running.job, unit_length(&running.sum)),
+            Err(error) => self.finish(running.job, Some(error)),
+        }
+    }
+
+    fn text_done(&mut self, mut job: EmbedJob, vector: Result<Vec<f32>, LlamaError>) {
+        match vector {
+            Ok(vector) => job.vectors.push(vector),
+            Err(error) => return self.finish(job, Some(error)),
+        }
+        if job.texts.len() == 0 {
+            self.finish(job, None);
+        } else {
+            self.waiting.push_back(job);
         }
     }
 
@@ -87,14 +118,22 @@ impl<'m> Embedder<'m> {
             self.shared.active.fetch_sub(1, SeqCst);
             Shared::count(&self.shared.cancelled, 1);
         }
-        while let Some(job) = self.waiting.pop_front() {
+        while let Some(mut job) = self.waiting.pop_front() {
+            let begun = !job.vectors.is_empty();
             if job.reply.is_closed() {
+                if begun {
+                    self.shared.active.fetch_sub(1, SeqCst);
+                }
                 Shared::count(&self.shared.cancelled, 1);
                 continue;
             }
-            Shared::count(&self.shared.started, 1);
-            self.shared.active.fetch_add(1, SeqCst);
+            if !begun {
+                Shared::count(&self.shared.started, 1);
+                self.shared.active.fetch_add(1, SeqCst);
+            }
             return Some(Running {
+                // Jobs without texts are refused, and those without texts left are not put back.
+                tokens: job.texts.next().unwrap_or_default(),
                 job,
                 read: 0,
                 sum: vec![0.0; self.weights.embedding_width()],
@@ -115,7 +154,7 @@ impl<'m> Embedder<'m> {
                 .clear_kv_cache_seq(None, None, None)
                 .map_err(|error| LlamaError::Decode(error.to_string()))?;
         }
-        let unread = running.job.tokens.get(running.read..).unwrap_or_default();
+        let unread = running.tokens.get(running.read..).unwrap_or_default();
         let chunk = unread.get(..CHUNK as usize).unwrap_or(unread);
         batch.clear();
         for (position, &token) in (running.read..).zip(chunk) {
@@ -159,8 +198,8 @@ impl<'m> Embedder<'m> {
         Ok((context, LlamaBatch::new(CHUNK as usize, 1)))
     }
 
-    fn finish(&self, job: EmbedJob, result: Result<Vec<f32>, LlamaError>) {
-        let counter = if result.is_ok() {
+    fn finish(&self, job: EmbedJob, error: Option<LlamaError>) {
+        let counter = if error.is_none() {
             &self.shared.finished
         } else {
             &self.shared.failed
@@ -168,7 +207,7 @@ impl<'m> Embedder<'m> {
         Shared::count(counter, 1);
         self.shared.active.fetch_sub(1, SeqCst);
         drop(job.ticket);
-        let _left = job.reply.send(result);
+        let _left = job.reply.send(error.map_or(Ok(job.vectors), Err));
     }
 }
 

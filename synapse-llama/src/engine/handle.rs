@@ -7,7 +7,7 @@ use tokio::sync::{mpsc::unbounded_channel, oneshot};
 
 use super::config::Sizes;
 use super::embedding::EmbedJob;
-use super::request::check_prompt;
+use super::request::check_texts;
 use super::sequence::Job;
 use super::shared::{Shared, Ticket};
 use super::worker::{Command, Worker};
@@ -97,14 +97,26 @@ impl Engine {
     /// # Errors
     /// As [`generate`](Self::generate).
     pub async fn embed(&self, tokens: Vec<u32>) -> Result<Vec<f32>, LlamaError> {
-        check_prompt(&tokens, &self.0.weights, self.0.sizes.context_length)?;
+        let vectors = self.embed_all(vec![tokens]).await?;
+        vectors
+            .into_iter()
+            .next()
+            .ok_or_else(|| self.0.shared.why_ended())
+    }
+
+    /// Embeds several texts as one request, each as [`embed`](Self::embed) does: they are taken together or refused
+    /// together, and the vectors come together, in order. Requests take turns text by text.
+    ///
+    /// All texts together may have 32 times as many tokens as a context holds.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate); [`LlamaError::InvalidParameter`] where there is no text, or there are too many
+    /// tokens.
+    pub async fn embed_all(&self, texts: Vec<Vec<u32>>) -> Result<Vec<Vec<f32>>, LlamaError> {
+        check_texts(&texts, &self.0.weights, self.0.sizes.context_length)?;
         let ticket = self.admit()?;
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Embed(EmbedJob {
-            tokens,
-            reply,
-            ticket,
-        }))?;
+        self.send(Command::Embed(EmbedJob::new(texts, reply, ticket)))?;
         answer
             .await
             .unwrap_or_else(|_closed| Err(self.0.shared.why_ended()))

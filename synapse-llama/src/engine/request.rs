@@ -10,6 +10,9 @@ const MAX_STOP_BYTES: usize = 1024;
 /// The most alternatives that come with each token.
 const MAX_TOP_LOGPROBS: u8 = 20;
 
+/// How many tokens the texts of one request for embeddings may have together, in context lengths.
+const MAX_TEXT_CONTEXTS: u64 = 32;
+
 /// A prompt in tokens, and how to go on from it.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -32,6 +35,39 @@ impl GenerateRequest {
         Self {
             prompt,
             ..Self::default()
+        }
+    }
+
+    /// A reply of at most so many tokens.
+    #[must_use]
+    pub fn with_max_tokens(self, tokens: u32) -> Self {
+        Self {
+            max_tokens: Some(tokens),
+            ..self
+        }
+    }
+
+    /// Tokens chosen so.
+    #[must_use]
+    pub fn with_sampling(self, sampling: Sampling) -> Self {
+        Self { sampling, ..self }
+    }
+
+    /// Texts that end the reply.
+    #[must_use]
+    pub fn with_stop(self, stop: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            stop: stop.into_iter().map(Into::into).collect(),
+            ..self
+        }
+    }
+
+    /// Log-probabilities for each token, with so many alternatives.
+    #[must_use]
+    pub fn with_top_logprobs(self, alternatives: u8) -> Self {
+        Self {
+            top_logprobs: Some(alternatives),
+            ..self
         }
     }
 
@@ -77,6 +113,27 @@ impl GenerateRequest {
         }
         self.sampling.check(weights.vocabulary_size())
     }
+}
+
+/// Texts must be prompts, at least one, and together no more than [`MAX_TEXT_CONTEXTS`] contexts.
+pub(super) fn check_texts(
+    texts: &[Vec<u32>],
+    weights: &LlamaWeights,
+    context_length: u32,
+) -> Result<(), LlamaError> {
+    if texts.is_empty() {
+        return Err(LlamaError::invalid("input", "has no texts; give at least one"));
+    }
+    for text in texts {
+        check_prompt(text, weights, context_length)?;
+    }
+    let tokens: u64 = texts.iter().map(|text| text.len() as u64).sum();
+    let most = MAX_TEXT_CONTEXTS * u64::from(context_length);
+    if tokens > most {
+        let reason = format!("has {tokens} tokens and {most} are taken at once; send fewer texts");
+        return Err(LlamaError::invalid("input", reason));
+    }
+    Ok(())
 }
 
 /// A prompt must have a token, leave room for one, and hold none that the vocabulary lacks.

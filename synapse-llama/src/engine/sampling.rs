@@ -51,6 +51,63 @@ impl Sampling {
         }
     }
 
+    /// Softmax temperature, ≥ 0.
+    #[must_use]
+    pub fn with_temperature(self, temperature: f32) -> Self {
+        Self { temperature, ..self }
+    }
+
+    /// Sampling from the smallest set of tokens with this total probability.
+    #[must_use]
+    pub fn with_top_p(self, top_p: f32) -> Self {
+        Self { top_p, ..self }
+    }
+
+    /// Sampling from this many likeliest tokens.
+    #[must_use]
+    pub fn with_top_k(self, top_k: u32) -> Self {
+        Self { top_k, ..self }
+    }
+
+    /// Dropping tokens less likely than this share of the likeliest.
+    #[must_use]
+    pub fn with_min_p(self, min_p: f32) -> Self {
+        Self { min_p, ..self }
+    }
+
+    /// A penalty on every token that the reply has.
+    #[must_use]
+    pub fn with_presence_penalty(self, presence_penalty: f32) -> Self {
+        Self {
+            presence_penalty,
+            ..self
+        }
+    }
+
+    /// A penalty on a token for each time that the reply has it.
+    #[must_use]
+    pub fn with_frequency_penalty(self, frequency_penalty: f32) -> Self {
+        Self {
+            frequency_penalty,
+            ..self
+        }
+    }
+
+    /// Randomness that starts here, to be repeated.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self {
+            seed: Some(seed),
+            ..self
+        }
+    }
+
+    /// What is added to the logits of these tokens.
+    #[must_use]
+    pub fn with_logit_bias(self, logit_bias: Vec<(u32, f32)>) -> Self {
+        Self { logit_bias, ..self }
+    }
+
     pub(super) fn check(&self, vocabulary: u32) -> Result<(), LlamaError> {
         let in_range = |name, value: f32, least: f32, most: f32| match (least..=most).contains(&value) {
             true => Ok(()),

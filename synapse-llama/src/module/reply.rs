@@ -36,13 +36,14 @@ impl Stream for Reply {
     }
 }
 
-/// Embeds one text after the other; all vectors come together.
+/// Embeds all texts as one request of the engine; the vectors come together.
 pub(super) async fn embeddings(engine: &Engine, texts: Vec<Vec<u32>>) -> Result<Body, Error> {
     let input_tokens = texts.iter().map(|text| text.len() as u64).sum();
-    let mut deltas = Vec::with_capacity(texts.len());
-    for (index, text) in (0..).zip(texts) {
-        deltas.push(Delta::embedding(index, engine.embed(text).await?));
-    }
+    let vectors = engine.embed_all(texts).await?;
+    let mut deltas: Vec<_> = (0..)
+        .zip(vectors)
+        .map(|(index, vector)| Delta::embedding(index, vector))
+        .collect();
     if let Some(last) = deltas.last_mut() {
         last.usage = Some(Usage {
             input_tokens,

@@ -3,6 +3,7 @@
 mod conversation;
 mod environment;
 mod json;
+mod patience;
 mod special;
 mod time;
 
@@ -13,6 +14,7 @@ use minijinja::{Environment, context};
 use serde_json::Value as Json;
 use synapse_core::{Error, Message, PromptRenderer, RenderedPrompt};
 
+use patience::Patience;
 pub(crate) use special::ControlTokens;
 use special::Mask;
 
@@ -26,17 +28,28 @@ const NAME: &str = "chat";
 /// A chat template from a GGUF: messages in, prompt out.
 ///
 /// A template is a program from a file that somebody made, so it runs in bounds: a budget of steps and bytes that grows
-/// with the conversation, no files, no network. One hole is left: the template engine charges nothing for joining lists,
-/// so a template made to double a list again and again takes all memory; load files from makers you trust.
+/// with the conversation, two seconds, no files, no network. One hole is left: the template engine charges nothing for
+/// joining lists, so a template made to double a list again and again is given up after those two seconds, but the
+/// thread that it keeps busy (at most four a template) goes on, and may take memory meanwhile; load files from makers
+/// you trust.
 ///
 /// What messages contain stays text: a control token that is written out in a message (`<|im_end|>`) reaches the model
 /// as those characters, never as the token (see [`PromptPiece`]). That holds for tokens that the file marks as control
 /// tokens; those that it marks as 'user defined', such as `<think>` in some models, are tokens wherever they stand.
+///
+/// # Counting tokens
+/// Only [`render_pieces`](Self::render_pieces) keeps that difference. [`PromptRenderer::render`] returns one text, in which
+/// a `<|im_end|>` that a client wrote looks like one that the template wrote: whoever tokenises that text, as a gateway
+/// that checks a miner's count does, gets one token where the miner, which encodes pieces, counts the several tokens of
+/// those characters. The two counts are the same for every conversation in which no control token is written out; for
+/// one in which it is, the text gives fewer tokens than the miner was right to count. Encode the pieces
+/// ([`LlamaTokenizer::encode_pieces`](crate::LlamaTokenizer::encode_pieces)) where the count must be exact.
 pub struct ChatTemplate {
     environment: Environment<'static>,
     provenance: String,
     knows_tools: bool,
     control: ControlTokens,
+    patience: Patience,
     bos: String,
     eos: String,
 }
@@ -86,6 +99,7 @@ impl ChatTemplate {
             provenance,
             knows_tools: source.contains("tools"),
             control,
+            patience: Patience::default(),
             bos,
             eos,
         })
@@ -123,7 +137,6 @@ impl ChatTemplate {
         tools: Option<&Json>,
         mask: &Mask<'_>,
     ) -> Result<String, LlamaError> {
-        let failed = |error: minijinja::Error| LlamaError::Template(environment::explain(&error));
         let to_value = |json: &Json| conversation::to_value(json, mask);
         let values = context! {
             messages => conversation.iter().map(to_value).collect::<Vec<_>>(),
@@ -135,13 +148,16 @@ impl ChatTemplate {
         let bytes = special::weight(conversation.iter().chain(tools));
         let mut bounded = self.environment.clone();
         bounded.set_fuel(Some(environment::fuel_for(bytes)));
-        bounded
-            .get_template(NAME)
-            .and_then(|template| template.render(values))
-            .map_err(failed)
+        let rendered = self.patience.run(move || {
+            let template = bounded.get_template(NAME)?;
+            template.render(values)
+        })?;
+        rendered.map_err(|error| LlamaError::Template(environment::explain(&error)))
     }
 }
 
+/// Renders to one text, without the difference between what the template and what a client wrote: see
+/// [Counting tokens](ChatTemplate#counting-tokens).
 impl PromptRenderer for ChatTemplate {
     fn render(&self, messages: &[Message], tools: Option<&Json>) -> Result<RenderedPrompt, Error> {
         let pieces = self.render_pieces(messages, tools)?;

@@ -1,6 +1,6 @@
 //! Several requests at once.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use synapse_core::FinishReason;
 use synapse_llama::LlamaError;
@@ -109,31 +109,4 @@ async fn engines_share_one_copy_of_the_weights() {
     let (one, two) = (engine(|_| {}), engine(|_| {}));
     let (a, b) = tokio::join!(answer(&one, endless(20)), answer(&two, endless(20)));
     assert_eq!(a.text, b.text);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn speed_alone_and_in_fours() {
-    let engine = engine(|_| {});
-    answer(&engine, endless(4)).await;
-    let started = Instant::now();
-    let alone = answer(&engine, endless(50)).await.usage.output_tokens;
-    let alone_in = started.elapsed();
-    let started = Instant::now();
-    let four: Vec<_> = (0..4)
-        .map(|_| engine.generate(endless(100)).expect("it is taken"))
-        .collect();
-    let mut together = 0;
-    for generation in four {
-        together += read(generation).await.usage.output_tokens;
-    }
-    println!(
-        "alone {:.0} tok/s, four at once {:.0} tok/s",
-        rate(alone, alone_in),
-        rate(together, started.elapsed())
-    );
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a few hundred tokens")]
-fn rate(tokens: u64, time: Duration) -> f64 {
-    tokens as f64 / time.as_secs_f64()
 }

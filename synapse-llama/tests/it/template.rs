@@ -148,6 +148,22 @@ fn pictures_are_unsupported() {
     assert!(matches!(refused, Err(LlamaError::Unsupported(_))), "{refused:?}");
 }
 
+/// Going through it is one step to the template engine. It ends after a while, so that other tests have the machine.
+const DOUBLED: &str = "{% set ns = namespace(l=[1, 2]) %}{% for i in range(28) %}{% set ns.l = ns.l + ns.l %}{% endfor %}\
+                       {{ ns.l | max }}";
+
+#[test]
+fn a_template_that_takes_too_long_is_left_behind() {
+    let template = ChatTemplate::from_source(&format!(
+        "{{% if messages[0].content == 'evil' %}}{DOUBLED}{{% endif %}}ok"
+    ))
+    .expect("it compiles");
+    let render = |text| template.render(&[Message::user(text)], None);
+    let error = render("evil").expect_err("it takes too long");
+    assert_eq!(error.code(), "chat_template_failed");
+    assert_eq!(render("good").expect("others are rendered").text, "ok");
+}
+
 #[test]
 fn hostile_templates_are_bounded_in_time_and_memory() {
     for source in [

@@ -15,24 +15,32 @@ use super::{
     refusal::{self, Reason},
 };
 
+/// How long a request waits at most, where nobody said otherwise.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
 /// Lets requests wait their turn: so many under way, so many in line, first come first served.
 ///
 /// * A place is held until the **body** ends, however it does: complete, broken, or dropped by a client that left.
 /// * A request whose [`Deadline`] passes is never started. It leaves the line that moment, with the code
-///   `deadline_exceeded`; one that waits longer than [`max_wait`](Self::max_wait), with `queue_wait_exceeded`.
+///   `deadline_exceeded`; one that waits longer than [`max_wait`](Self::max_wait) (60 s), with `queue_wait_exceeded`.
 /// * Where the line is full, a request is refused at once, with `queue_full` and a [`Retry::After`] made of the mean
 ///   time that a place was held of late.
 /// * A caller who leaves frees his position at once, and a place that was already his goes to the next.
 /// * The reply's head carries a [`QueueWait`].
 ///
 /// The state lives in the layer: clones share it, and one of them is what a stack
-/// [attaches](synapse_core::Stack::attach), to report health (degraded from nine tenths full), metrics and shutdown.
+/// [attaches](synapse_core::Stack::attach), to report health (degraded from nine tenths full), metrics and shutdown. Shut
+/// down, it stays closed: whoever starts the miner again makes a queue for it.
+///
+/// The metrics: `queue.waiting` and `queue.in_flight` now; `queue.admitted`, `queue.abandoned` and `queue.refused` by
+/// reason so far; and `queue.waited_seconds_sum`, what those admitted waited together. The sum only grows, and is a gauge
+/// nevertheless since counters are whole numbers; divided by `queue.admitted` it is the mean wait.
 ///
 /// [`Retry::After`]: synapse_core::Retry::After
 #[derive(Clone)]
 pub struct QueueLayer {
     line: Arc<Line>,
-    max_wait: Option<Duration>,
+    max_wait: Duration,
 }
 
 impl QueueLayer {
@@ -43,7 +51,7 @@ impl QueueLayer {
     pub fn bounded(waiting: usize) -> Self {
         Self {
             line: Arc::new(Line::new(1, waiting)),
-            max_wait: None,
+            max_wait: MAX_WAIT,
         }
     }
 
@@ -57,10 +65,11 @@ impl QueueLayer {
         }
     }
 
-    /// The same where nobody waits longer than this; without it only deadlines bound the wait.
+    /// The same where nobody waits longer than this, instead of 60 s; with [`Duration::MAX`] only deadlines bound the
+    /// wait.
     #[must_use]
     pub fn max_wait(mut self, limit: Duration) -> Self {
-        self.max_wait = Some(limit);
+        self.max_wait = limit;
         self
     }
 
@@ -88,7 +97,7 @@ impl QueueLayer {
             Err(reason) => return Err(self.refused(reason)),
         };
         let position = ticket.position();
-        let patience = self.max_wait.and_then(|limit| entered.checked_add(limit));
+        let patience = entered.checked_add(self.max_wait);
         let place = match deadline.into_iter().chain(patience).min() {
             Some(limit) => timeout_at(limit, ticket.granted()).await,
             None => Ok(ticket.granted().await),
@@ -220,8 +229,7 @@ impl Attached for QueueLayer {
         metrics.gauge("queue.in_flight", in_flight as f64);
         metrics.counter("queue.admitted", counts.admitted);
         metrics.counter("queue.abandoned", counts.abandoned);
-        let milliseconds = u64::try_from(counts.waited.as_millis()).unwrap_or(u64::MAX);
-        metrics.counter("queue.waited_ms", milliseconds);
+        metrics.gauge("queue.waited_seconds_sum", counts.waited.as_secs_f64());
         for reason in Reason::ALL {
             metrics.counter_of(
                 "queue.refused",
@@ -231,7 +239,7 @@ impl Attached for QueueLayer {
         }
     }
 
-    /// Refuses whoever comes and whoever waits. Requests under way end with their bodies: drain them first.
+    /// Refuses whoever comes and whoever waits, from now on for good. Requests under way end with their bodies: drain them first.
     async fn shutdown(&self) -> Result<(), Error> {
         self.line.close();
         Ok(())

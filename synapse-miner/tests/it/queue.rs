@@ -155,6 +155,17 @@ async fn nobody_waits_longer_than_max_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_a_minute_where_nobody_said_otherwise() {
+    async fn check(queue: QueueLayer, expect: Result<(), String>) {
+        let module = Engine::default().behind(&queue);
+        let (first, second) = tokio::join!(whole(&module, ask("a 70")), whole(&module, ask("b 1")));
+        assert_eq!((first, second), (Ok(()), expect));
+    }
+    check(QueueLayer::bounded(4), Err("queue_wait_exceeded".to_owned())).await;
+    check(QueueLayer::bounded(4).max_wait(Duration::MAX), Ok(())).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_who_leaves_the_line_frees_his_position_at_once() {
     let (engine, queue) = (Engine::default(), QueueLayer::bounded(1));
     let module = engine.behind(&queue);

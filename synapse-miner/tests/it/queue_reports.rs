@@ -55,7 +55,7 @@ async fn metrics_count_what_happened() {
     let metrics = module.get_metrics();
     let get = |name: &str, labels: &[(&str, &str)]| metrics.get(name, labels).unwrap();
     assert_eq!(get("queue.admitted", &[]), 3.0);
-    assert_eq!(get("queue.waited_ms", &[]), 4000.0);
+    assert_eq!(get("queue.waited_seconds_sum", &[]), 4.0);
     assert_eq!(get("queue.abandoned", &[]), 1.0);
     assert_eq!(get("queue.refused", &[("reason", "deadline")]), 1.0);
     assert_eq!(get("queue.refused", &[("reason", "full")]), 1.0);

@@ -86,7 +86,7 @@ proptest! {
     fn the_line_is_fair(comes in vec(0..10_u64, 1..30), places in 1..4_usize) {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let (engine, queue) = (Engine::default(), QueueLayer::bounded(64).concurrency(places));
+            let (engine, queue) = (Engine::default(), QueueLayer::bounded(64).max_wait(Duration::MAX).concurrency(places));
             let module = engine.behind(&queue);
             let mut order: Vec<usize> = (0..comes.len()).collect();
             order.sort_by_key(|number| comes[*number]);

@@ -69,7 +69,7 @@ impl Failures {
                 return ControlFlow::Continue(());
             }
             Verdict::Refused => {
-                if let Retry::After(wait) = error.retry() {
+                if let Some(wait) = error.retry_after() {
                     self.soonest = Some(self.soonest.map_or(wait, |soonest| soonest.min(wait)));
                 }
             }

@@ -26,7 +26,7 @@ pub use self::{
     quota::Quota,
     status::{RateLimitStatus, WindowStatus},
 };
-use crate::token_count::{PromptTokens, prompt::prompts};
+use crate::token_count::{PromptTokens, prompts};
 
 /// Holds each caller to a [`Quota`].
 ///
@@ -123,12 +123,16 @@ impl RateLimitLayer {
 
 /// How many replies are asked for: `n` for each prompt; none where the task writes no text.
 fn replies(input: &Input, counted: &PromptTokens) -> Result<u64, Error> {
-    let prompts = match (input.task(), counted.prompts()) {
-        (&Task::CHAT, _) => 1,
-        (&Task::TEXT_COMPLETION, Some(prompts)) => prompts,
+    let task = input.task();
+    let prompts = if *task == Task::CHAT {
+        1
+    } else if *task != Task::TEXT_COMPLETION {
+        return Ok(0);
+    } else if let Some(prompts) = counted.prompts() {
+        prompts
+    } else {
         // Nobody counted them, so that the request has to be read for it.
-        (&Task::TEXT_COMPLETION, None) => prompts(&input.request()?.prompt),
-        _ => return Ok(0),
+        prompts(&input.request()?.prompt)
     };
     Ok(u64::from(input.params()?.n.max(1)).saturating_mul(prompts.max(1) as u64))
 }

@@ -5,7 +5,7 @@
 //! for those outside (a trace).
 
 mod meter;
-pub(crate) mod prompt;
+mod prompt;
 mod report;
 mod tokenizers;
 
@@ -22,6 +22,7 @@ use synapse_core::{
 use tokio::sync::Semaphore;
 use tower::Layer;
 
+pub(crate) use self::prompt::prompts;
 use self::tokenizers::Counting;
 pub use self::{
     meter::CompletionMeter,

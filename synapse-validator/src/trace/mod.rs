@@ -30,7 +30,8 @@ const NAME_CHARS: usize = 128;
 ///
 /// Put it outermost, so that it sees what every other layer refuses. [Attached](synapse_core::Stack::attach) it counts
 /// `inference.requests` by outcome (`complete`, `broken`, `dropped`; before the reply began `refused` where the caller
-/// caused it, else `failed`), and the sum and count of the times to first content and to the end.
+/// caused it, else `failed`), and the sum (in seconds; a gauge, since counters are whole numbers) and count of the times
+/// to first content and to the end.
 #[derive(Debug, Clone, Default)]
 pub struct TraceLayer {
     counts: Arc<Counts>,

@@ -78,21 +78,6 @@ async fn never_fails_over_after_the_first_content() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_callers_fault_is_not_tried_elsewhere() {
-    for kind in [ErrorKind::Invalid, ErrorKind::TooLarge, ErrorKind::Unsupported] {
-        let (first, second) = (Miner::failing(error(kind)), Miner::good());
-        let fleet = Fleet::of([("a", &first), ("b", &second)]);
-        let pool = fleet.ordered().await;
-        assert_eq!(pool.run_inference(ask("m")).await.unwrap_err().kind(), kind);
-        assert_eq!(second.asked(), 0);
-        for _ in 0..5 {
-            let _ = pool.run_inference(ask("m")).await;
-        }
-        assert_eq!(first.asked(), 6, "and it is no failure of the miner");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn excluded_members_are_not_asked() {
     let (first, second) = (Miner::good(), Miner::good());
     let fleet = Fleet::of([("a", &first), ("b", &second)]);

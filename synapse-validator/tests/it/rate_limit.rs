@@ -6,13 +6,18 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use http::HeaderValue;
 use synapse_core::{
     Body, Caller, Chunk, Delta, Error, ErrorKind, InferenceModule, Input, Message, ModuleExt, Output, Retry,
-    testkit::Scripted,
+    Task, testkit::Scripted,
 };
-use synapse_validator::rate_limit::{Quota, RateLimitLayer, RateLimitStatus};
+use synapse_validator::{
+    TokenCountLayer, Tokenizers,
+    rate_limit::{Quota, RateLimitLayer, RateLimitStatus},
+};
 use tokio::time::advance;
+use tower::ServiceBuilder;
+
+use crate::format::Format;
 
 fn good() -> Scripted {
     Scripted::new(|_| async { Ok(Output::new(Body::whole("ok"))) })
@@ -136,13 +141,7 @@ async fn caps_a_reply_that_has_no_cap() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_cannot_be_capped_is_refused() {
-    let wire = synapse_core::Wire::new(
-        &NoDialect,
-        "/v1/audio",
-        HeaderValue::from_static("application/octet-stream"),
-        "bytes",
-    );
-    let input = Input::from_wire(synapse_core::Task::CHAT, wire);
+    let input = Format::leaked().input(Task::CHAT, "application/octet-stream", "bytes");
     let stack = good().with(RateLimitLayer::per_caller(Quota::tokens_per_day(1_000)));
     assert_eq!(refused(&stack, input).await.kind(), ErrorKind::Unsupported);
 }
@@ -184,51 +183,53 @@ async fn callers_are_bounded_and_those_with_a_full_quota_make_room() {
     stack.run_inference(ask("caller-new", 1)).await.unwrap();
 }
 
-/// A format that nobody can read or edit.
-#[derive(Debug)]
-struct NoDialect;
+#[tokio::test(start_paused = true)]
+async fn a_quota_of_nothing_says_so() {
+    async fn check(quota: Quota, message: &str) {
+        let stack = good().with(RateLimitLayer::per_caller(quota));
+        let error = refused(&stack, ask("alice", 1)).await;
+        assert_eq!(
+            (error.kind(), error.code(), error.retry()),
+            (ErrorKind::Forbidden, "quota_is_zero", Retry::Never)
+        );
+        assert!(error.message().starts_with(message), "{error}");
+    }
+    check(
+        Quota::requests_per_minute(0),
+        "the quota is 0 requests per minute",
+    )
+    .await;
+    check(Quota::tokens_per_day(0), "the quota is 0 tokens per day").await;
+    let both = Quota::requests_per_minute(60).and(Quota::tokens_per_day(0));
+    check(both, "the quota is 0 tokens per day").await;
+}
 
-impl synapse_core::Dialect for NoDialect {
-    fn name(&self) -> &'static str {
-        "none"
+#[tokio::test(start_paused = true)]
+async fn an_uncapped_reply_is_capped_by_the_full_window_and_not_by_what_is_left() {
+    let stack = good().with(RateLimitLayer::per_caller(Quota::tokens_per_day(1_000)));
+    let _under_way = stack.run_inference(ask("alice", 500)).await.unwrap();
+    let mut uncapped = Input::chat("m", [Message::user("hello")]);
+    uncapped.extensions_mut().insert(Caller::new("alice"));
+    assert_eq!(refused(&stack, uncapped).await.code(), "rate_limited");
+    stack.run_inference(ask("alice", 400)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completion_of_several_prompts_is_read_once_and_reserved_for_each() {
+    async fn check(counted: bool, reads: usize) {
+        let format = Format::leaked();
+        let limit = RateLimitLayer::per_caller(Quota::tokens_per_day(1_000));
+        let tokenizers = Tokenizers::new().with("m", std::sync::Arc::new(crate::format::Bytes));
+        let count = tower::util::option_layer(counted.then(|| TokenCountLayer::new(tokenizers)));
+        let stack = good().with(ServiceBuilder::new().layer(count).layer(limit));
+        let mut input = format.input(Task::TEXT_COMPLETION, "application/json", "four");
+        input.set_max_tokens(100).unwrap();
+        let output = stack.run_inference(input).await.unwrap();
+        let tokens = output.head.extensions().get::<RateLimitStatus>().unwrap().tokens;
+        let prompt = if counted { 6 } else { 1 };
+        assert_eq!(tokens.unwrap().remaining(), 1_000 - 300 - prompt);
+        assert_eq!(format.reads(), reads, "counted: {counted}");
     }
-    fn view(&self, _: &synapse_core::Task, _: &synapse_core::Wire) -> Result<synapse_core::View, Error> {
-        Ok(synapse_core::View::new(
-            Some("m"),
-            synapse_core::Params::default(),
-        ))
-    }
-    fn request(
-        &self,
-        _: &synapse_core::Task,
-        _: &synapse_core::Wire,
-        _: &synapse_core::View,
-    ) -> Result<synapse_core::Request, Error> {
-        Err(Error::unsupported("scripted", "nobody can read it"))
-    }
-    fn splice(
-        &self,
-        _: &synapse_core::Task,
-        _: &synapse_core::Wire,
-        _: &synapse_core::View,
-        _: &synapse_core::Edits,
-    ) -> Result<synapse_core::Bytes, Error> {
-        Err(Error::unsupported("scripted", "nobody can edit it"))
-    }
-    fn render(
-        &'static self,
-        _: &synapse_core::Task,
-        _: &synapse_core::Request,
-    ) -> Result<synapse_core::Wire, Error> {
-        Err(Error::unsupported("scripted", "nobody can write it"))
-    }
-    fn framing(&self, _: Option<&HeaderValue>) -> synapse_core::Framing {
-        synapse_core::Framing::Unframed
-    }
-    fn event(&self, _: &synapse_core::Bytes, _: synapse_core::Framing) -> synapse_core::Event {
-        synapse_core::Event::Data
-    }
-    fn deltas(&self, _: &[u8], _: synapse_core::Framing) -> Result<Vec<Delta>, Error> {
-        Ok(Vec::new())
-    }
+    check(true, 1).await;
+    check(false, 1).await;
 }

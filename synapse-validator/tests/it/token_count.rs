@@ -1,11 +1,14 @@
 //! Tokens, counted by ourselves.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use proptest::prelude::*;
 use serde_json::Value;
 use synapse_core::{
@@ -16,6 +19,8 @@ use synapse_core::{
 use synapse_validator::token_count::{
     CompletionMeter, PromptTokens, TokenCountLayer, Tokenizers, UsageReport,
 };
+
+use crate::format::Format;
 
 /// A word with the space before it is a token: so a cut before a space changes no count. Notes the longest text.
 #[derive(Debug, Default)]
@@ -230,8 +235,10 @@ fn what_a_miner_sends_bounds_the_work() {
     let words = Arc::new(Words::default());
     let mut meter = CompletionMeter::new(Some(words.clone()));
     meter.add(&Chunk::delta(Delta::text("x".repeat(10_000_000))));
-    assert_eq!(words.calls.load(Ordering::Relaxed), 0, "estimated");
-    assert_eq!(meter.count(), TokenCount::approximate(2_500_000));
+    // 64 KiB in 32 segments, each a word, and a quarter of the other bytes.
+    let expect = 32 + (10_000_000 - 64 * 1024) / 4;
+    assert_eq!(meter.count(), TokenCount::approximate(expect));
+    assert_eq!(words.calls.load(Ordering::Relaxed), 32);
     for index in 0..100_000 {
         let mut delta = Delta::text("x");
         delta.index = index;
@@ -240,6 +247,103 @@ fn what_a_miner_sends_bounds_the_work() {
     meter.count();
     assert!(words.calls.load(Ordering::Relaxed) < 200);
     assert!(words.longest.load(Ordering::Relaxed) <= 2_048);
+}
+
+#[test]
+fn of_a_reply_beyond_the_budget_only_the_rest_is_estimated() {
+    let check = |text: &str, expect: u64| {
+        let mut meter = CompletionMeter::new(Some(Arc::new(Words::default())));
+        meter.add(&Chunk::delta(Delta::text(text)));
+        assert_eq!(meter.count(), TokenCount::approximate(expect));
+    };
+    // 8 bytes a word: 8,192 words in the budget, and 1 KiB beyond.
+    check(&" wordies".repeat(65 * 128), 8_192 + 256);
+    // The budget ends within a character of three bytes, which counts with the rest.
+    let text = format!("a{}", " €€".repeat(10_000));
+    let counted = (64 * 1024_u64 - 1) / 7;
+    let rest = text.len() as u64 - 64 * 1024;
+    let mut meter = CompletionMeter::new(Some(Arc::new(Words::default())));
+    meter.add(&Chunk::delta(Delta::text(&text)));
+    let tokens = meter.count().tokens();
+    assert!(tokens.abs_diff(counted + rest / 4) <= 2, "{tokens}");
+}
+
+/// A tokenizer that takes as long as the test wants, and notes how many texts it works on at once.
+#[derive(Debug, Default)]
+struct Slow {
+    open: Mutex<bool>,
+    opened: Condvar,
+    at_once: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Slow {
+    fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+}
+
+impl Tokenizer for Slow {
+    fn name(&self) -> &str {
+        "slow"
+    }
+
+    fn encode(&self, _: &str) -> Result<Vec<u32>, Error> {
+        let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        drop(
+            self.opened
+                .wait_while(self.open.lock().unwrap(), |open| !*open)
+                .unwrap(),
+        );
+        self.at_once.fetch_sub(1, Ordering::SeqCst);
+        Ok(vec![0])
+    }
+
+    fn decode(&self, _: &[u32]) -> Result<String, Error> {
+        Err(Error::unsupported("scripted", "nothing comes back"))
+    }
+}
+
+#[tokio::test]
+async fn clients_who_leave_do_not_make_room_for_more_counting() {
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let slow = Arc::new(Slow::default());
+    let layer = TokenCountLayer::new(Tokenizers::new().with("slow", slow.clone()));
+    let stack = Scripted::new(|_| async { Ok(Output::new(Body::whole("ok"))) }).with(layer);
+    let prompt = Prompt::Texts(vec!["word ".repeat(10_000)]);
+    let ask = || {
+        stack.run_inference(Input::from_request(
+            Task::EMBEDDINGS,
+            Request::new("slow", prompt.clone()),
+        ))
+    };
+    // Each of these leaves once its counting began, or found no place.
+    for _ in 0..2 * workers {
+        assert!(ask().now_or_never().is_none());
+    }
+    let last = async {
+        // Counting that must not happen is given the time to.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        slow.open();
+    };
+    let (answer, ()) = tokio::join!(ask(), last);
+    assert!(answer.is_ok());
+    assert_eq!(slow.most.load(Ordering::SeqCst), workers);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_long_is_not_looked_into() {
+    let format = Format::leaked();
+    let layer = TokenCountLayer::new(tokenizers()).max_request_bytes(1_000);
+    let stack = Scripted::new(|_| async { Ok(Output::new(Body::whole("ok"))) }).with(layer);
+    let long = format.input(Task::CHAT, "application/json", "x".repeat(1_001));
+    let error = stack.run_inference(long).await.unwrap_err();
+    assert_eq!((error.code(), format.views()), ("prompt_too_large", 0));
+    let fits = format.input(Task::CHAT, "application/json", "x".repeat(1_000));
+    assert!(stack.run_inference(fits).await.is_ok());
+    assert_eq!(format.views(), 1);
 }
 
 proptest! {

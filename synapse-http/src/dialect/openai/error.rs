@@ -26,11 +26,14 @@ const NAME: usize = 128;
 /// ```
 #[must_use]
 pub fn error_body(error: &Error) -> Bytes {
-    let (retry, after) = match error.retry() {
-        Retry::Never => ("never", None),
-        Retry::Elsewhere => ("elsewhere", None),
-        Retry::After(after) => ("after", u64::try_from(after.as_millis()).ok()),
+    let retry = match error.retry() {
+        Retry::Never => "never",
+        Retry::Elsewhere => "elsewhere",
+        Retry::After(_) => "after",
     };
+    let after = error
+        .retry_after()
+        .and_then(|after| u64::try_from(after.as_millis()).ok());
     let body = json!({ "error": {
         "message": error.to_string(),
         "type": status::openai_type(error.kind()),
@@ -145,7 +148,8 @@ fn read_ours(
         None => message,
     };
     let after = ours.retry_after_ms.map(Duration::from_millis);
-    let mut error = Error::new(here, code, message).with_source(upstream.or_retry_after(after));
+    let upstream = upstream.or_retry_after(after);
+    let mut error = upstream.bearing_its_wait(Error::new(here, code, message));
     if let Some(hint) = hint {
         error = error.with_hint(hint);
     }
