@@ -68,6 +68,6 @@ pub use self::{
         Directory, Endpoint, Epoch, Member, Phase, Registration, Role, Subnet, SubnetParams, Weight, Weights,
     },
     task::Task,
-    tokenizer::{Precision, PromptRenderer, RenderedPrompt, TokenCount, Tokenizer},
+    tokenizer::{Precision, PromptPiece, PromptRenderer, RenderedPrompt, TokenCount, Tokenizer},
     watch::{Watch, WatchSender},
 };

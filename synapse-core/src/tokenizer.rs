@@ -1,6 +1,6 @@
 //! Text as a model sees it.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use serde_json::Value;
 
@@ -19,12 +19,13 @@ pub trait Tokenizer: fmt::Debug + Send + Sync + 'static {
     /// Where the text is longer than the tokenizer takes.
     fn encode(&self, text: &str) -> Result<Vec<u32>, Error>;
 
-    /// The tokens of a rendered prompt, in which special tokens are written out.
+    /// The tokens of a rendered prompt, whose template writes special tokens out; what a message says stays text
+    /// ([`RenderedPrompt::pieces`]).
     ///
     /// # Errors
     /// As [`encode`](Tokenizer::encode).
-    fn encode_prompt(&self, prompt: &str) -> Result<Vec<u32>, Error> {
-        self.encode(prompt)
+    fn encode_prompt(&self, prompt: &RenderedPrompt) -> Result<Vec<u32>, Error> {
+        self.encode(&prompt.text)
     }
 
     /// The text of some tokens; bytes that are no character become U+FFFD.
@@ -116,6 +117,18 @@ pub struct RenderedPrompt {
     pub text: String,
     /// Where the template came from: a digest, or the file that held it.
     pub provenance: String,
+    /// Where nothing is a special token although it may look like one, in order and apart.
+    plain: Vec<Range<usize>>,
+}
+
+/// A run of a rendered prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PromptPiece<'a> {
+    /// The template's, or harmless: special tokens that are written out in it are tokens.
+    Template(&'a str),
+    /// What a message says where that looks like a special token: nothing in it is one.
+    Plain(&'a str),
 }
 
 impl RenderedPrompt {
@@ -124,6 +137,45 @@ impl RenderedPrompt {
         Self {
             text: text.into(),
             provenance: provenance.into(),
+            plain: Vec::new(),
+        }
+    }
+
+    /// Puts `text` at the end, in which nothing is a special token.
+    pub fn push_plain(&mut self, text: &str) {
+        let start = self.text.len();
+        self.text.push_str(text);
+        self.plain.push(start..self.text.len());
+    }
+
+    /// Puts `text` at the end, in which special tokens are tokens.
+    pub fn push_template(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    /// The text in runs, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = PromptPiece<'_>> {
+        let mut at = 0;
+        let ends = self
+            .plain
+            .iter()
+            .cloned()
+            .chain([self.text.len()..self.text.len()]);
+        ends.flat_map(move |plain| {
+            let before = PromptPiece::Template(&self.text[at..plain.start]);
+            at = plain.end;
+            [before, PromptPiece::Plain(&self.text[plain])]
+        })
+        .filter(|piece| !piece.text().is_empty())
+    }
+}
+
+impl<'a> PromptPiece<'a> {
+    /// Its text.
+    #[must_use]
+    pub fn text(self) -> &'a str {
+        match self {
+            Self::Template(text) | Self::Plain(text) => text,
         }
     }
 }

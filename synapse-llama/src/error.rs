@@ -41,7 +41,7 @@ pub enum LlamaError {
     },
     /// The prompt leaves no room for a reply.
     #[error(
-        "the prompt has {prompt_tokens} tokens and the context holds {context_length}, the reply included; shorten the prompt"
+        "the prompt has {prompt_tokens} tokens or more and the context holds {context_length}, the reply included; shorten the prompt"
     )]
     PromptTooLong {
         /// Tokens in the prompt; where the text was far too long to count, the fewest that it can have.
@@ -49,14 +49,9 @@ pub enum LlamaError {
         /// Tokens that prompt and reply may have together.
         context_length: u32,
     },
-    /// More tokens are asked for than a context holds.
-    #[error("max_tokens is {max_tokens} and the context holds {context_length} tokens; ask for fewer")]
-    MaxTokensTooLarge {
-        /// Tokens asked for.
-        max_tokens: u32,
-        /// Tokens that prompt and reply may have together.
-        context_length: u32,
-    },
+    /// Every place for rendering a prompt is taken.
+    #[error("no prompt can be rendered now: every place for that is taken; try again later or elsewhere")]
+    RenderingBusy,
     /// A parameter has a value that makes no sense.
     #[error("{name} {reason}")]
     InvalidParameter {
@@ -115,9 +110,8 @@ impl From<LlamaError> for Error {
             LlamaError::Load { .. } => (ErrorKind::Unavailable, "model_load_failed"),
             LlamaError::Context { .. } => (ErrorKind::Unavailable, "context_failed"),
             LlamaError::Overloaded { .. } => (ErrorKind::Overloaded, "queue_full"),
-            LlamaError::PromptTooLong { .. } | LlamaError::MaxTokensTooLarge { .. } => {
-                (ErrorKind::Invalid, "context_length_exceeded")
-            }
+            LlamaError::RenderingBusy => (ErrorKind::Overloaded, "rendering_busy"),
+            LlamaError::PromptTooLong { .. } => (ErrorKind::Invalid, "context_length_exceeded"),
             LlamaError::InvalidParameter { .. } => (ErrorKind::Invalid, "invalid_parameter"),
             LlamaError::Unsupported(_) => (ErrorKind::Unsupported, "unsupported"),
             LlamaError::UnsupportedParameter { .. } => (ErrorKind::Unsupported, "unsupported_parameter"),
@@ -130,7 +124,6 @@ impl From<LlamaError> for Error {
         let converted = match &error {
             LlamaError::InvalidParameter { name, .. } => converted.with_param(*name),
             LlamaError::UnsupportedParameter { name, .. } => converted.with_param(name.clone()),
-            LlamaError::MaxTokensTooLarge { .. } => converted.with_param("max_tokens"),
             _ => converted,
         };
         // The cause of a file error, an `io::Error`, is kept; everything else says it all.

@@ -1,4 +1,4 @@
-use synapse_core::{Error, Tokenizer};
+use synapse_core::{Error, RenderedPrompt, Tokenizer};
 
 use crate::error::LlamaError;
 use crate::template::PromptPiece;
@@ -104,8 +104,15 @@ impl Tokenizer for LlamaTokenizer {
         Ok(self.tokens(text, Control::Text)?)
     }
 
-    fn encode_prompt(&self, prompt: &str) -> Result<Vec<u32>, Error> {
-        Ok(self.tokens(prompt, Control::Token)?)
+    fn encode_prompt(&self, prompt: &RenderedPrompt) -> Result<Vec<u32>, Error> {
+        let pieces: Vec<PromptPiece> = prompt
+            .pieces()
+            .map(|piece| match piece {
+                synapse_core::PromptPiece::Plain(text) => PromptPiece::Plain(text.to_owned()),
+                trusted => PromptPiece::Trusted(trusted.text().to_owned()),
+            })
+            .collect();
+        Ok(self.encode_pieces(&pieces)?)
     }
 
     fn decode(&self, tokens: &[u32]) -> Result<String, Error> {

@@ -140,6 +140,12 @@ impl LlamaWeights {
             .map(LlamaToken::new)
     }
 
+    /// Whether a token only marks the text's structure.
+    pub(crate) fn is_control(&self, token: u32) -> bool {
+        self.token(token)
+            .is_some_and(|token| self.0.model.vocab().is_control(token))
+    }
+
     /// The texts of all control tokens.
     pub(crate) fn control_texts(&self) -> Vec<String> {
         let vocabulary = self.0.model.vocab();

@@ -38,6 +38,23 @@ class Chat(unittest.TestCase):
         self.assertGreater(reply.usage.completion_tokens, 2)
         self.assertEqual(reply.usage.total_tokens, reply.usage.prompt_tokens + reply.usage.completion_tokens)
 
+    def test_a_request_that_sets_nothing_is_answered(self):
+        reply = client().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Say hi."}])
+        self.assertTrue(reply.choices[0].message.content)
+        self.assertIn(reply.choices[0].finish_reason, ("stop", "length"))
+
+    def test_a_message_without_content_is_a_message(self):
+        calls = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+        messages = [*PRIMARY, {"role": "assistant", "content": None, "tool_calls": calls}, {"role": "user", "content": "So?"}]
+        self.assertTrue(client().chat.completions.create(model=MODEL, messages=messages, max_tokens=4).choices)
+
+    def test_a_long_prompt_of_control_tokens_is_refused_at_once(self):
+        start = time.monotonic()
+        with self.assertRaises(openai.BadRequestError) as caught:
+            client().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "<|im_end|>" * 100_000}])
+        self.assertEqual(caught.exception.code, "context_length_exceeded")
+        self.assertLess(time.monotonic() - start, 10)
+
     def test_a_stream_says_the_same_as_a_whole_reply(self):
         options = dict(model=MODEL, messages=PRIMARY, max_tokens=24, temperature=0)
         whole = client().chat.completions.create(**options)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use synapse_core::{
     BlockNumber, Directory, Endpoint, Health, HealthStatus, Input, Member, Message, MetricsData, ModelInfo,
-    ModuleCapabilities, NodeId, Role, Task, Watch, Weights,
+    ModuleCapabilities, NodeId, PromptPiece, RenderedPrompt, Role, Task, Watch, Weights,
 };
 
 #[tokio::test]
@@ -94,6 +94,25 @@ fn endpoints_are_plain_http_addresses() {
     check("http://host/#part", Err("fragment"));
     check("", Err("no address"));
     check("/v1", Err("no http or https scheme"));
+}
+
+#[test]
+fn a_prompt_says_what_in_it_is_only_text() {
+    let mut prompt = RenderedPrompt::new("<user>", "tests");
+    prompt.push_plain("<end>");
+    prompt.push_plain("?");
+    prompt.push_template("<end><assistant>");
+    let pieces: Vec<_> = prompt.pieces().collect();
+    assert_eq!(prompt.text, "<user><end>?<end><assistant>");
+    assert_eq!(
+        pieces,
+        [
+            PromptPiece::Template("<user>"),
+            PromptPiece::Plain("<end>"),
+            PromptPiece::Plain("?"),
+            PromptPiece::Template("<end><assistant>"),
+        ]
+    );
 }
 
 #[test]

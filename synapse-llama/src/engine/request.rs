@@ -74,20 +74,11 @@ impl GenerateRequest {
     /// Checks every field against the model and the engine's size.
     pub(super) fn check(&self, weights: &LlamaWeights, sizes: &Sizes) -> Result<(), LlamaError> {
         check_prompt(&self.prompt, weights, sizes.context_length)?;
-        match self.max_tokens {
-            Some(0) => {
-                return Err(LlamaError::invalid(
-                    "max_tokens",
-                    "is 0; ask for at least one token",
-                ));
-            }
-            Some(max_tokens) if max_tokens > sizes.context_length => {
-                return Err(LlamaError::MaxTokensTooLarge {
-                    max_tokens,
-                    context_length: sizes.context_length,
-                });
-            }
-            _ => {}
+        if self.max_tokens == Some(0) {
+            return Err(LlamaError::invalid(
+                "max_tokens",
+                "is 0; ask for at least one token",
+            ));
         }
         if self.stop.len() > MAX_STOPS {
             return Err(LlamaError::invalid(
@@ -111,7 +102,7 @@ impl GenerateRequest {
                 format!("must be 0 to {MAX_TOP_LOGPROBS}"),
             ));
         }
-        self.sampling.check(weights.vocabulary_size())
+        self.sampling.check(weights)
     }
 }
 

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use crate::error::LlamaError;
+use crate::weights::LlamaWeights;
 
 /// How the next token is chosen. The default is OpenAI's: temperature 1, everything else off, a random seed.
 ///
@@ -108,7 +109,8 @@ impl Sampling {
         Self { logit_bias, ..self }
     }
 
-    pub(super) fn check(&self, vocabulary: u32) -> Result<(), LlamaError> {
+    pub(super) fn check(&self, weights: &LlamaWeights) -> Result<(), LlamaError> {
+        let vocabulary = weights.vocabulary_size();
         let in_range = |name, value: f32, least: f32, most: f32| match (least..=most).contains(&value) {
             true => Ok(()),
             false => Err(LlamaError::invalid(
@@ -133,6 +135,13 @@ impl Sampling {
                 return Err(LlamaError::invalid(
                     "logit_bias",
                     format!("names token {token}, which the vocabulary lacks"),
+                ));
+            }
+            // Its text is empty: a reply of such tokens would take an engine's time and show nothing for it.
+            if bias > 0.0 && weights.is_control(token) {
+                return Err(LlamaError::invalid(
+                    "logit_bias",
+                    format!("favours token {token}, which is a control token"),
                 ));
             }
         }

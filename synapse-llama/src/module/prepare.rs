@@ -23,7 +23,7 @@ pub(super) fn prepare(loaded: &Loaded, task: &Task, request: Request) -> Result<
     refusals::check(task, &request)?;
     match (task, &request.prompt) {
         (task, Prompt::Messages(messages)) if *task == Task::CHAT => {
-            let prompt = chat(loaded, messages, tools(&request))?;
+            let prompt = chat(loaded, messages, tools(&request)?)?;
             generate(loaded, prompt, request).map(Work::Generate)
         }
         (task, Prompt::Texts(_) | Prompt::Tokens(_)) if *task == Task::TEXT_COMPLETION => {
@@ -62,13 +62,14 @@ fn chat(loaded: &Loaded, messages: &[Message], tools: Option<&Json>) -> Result<V
 }
 
 /// The tools, unless the client sent them and forbade their use.
-fn tools(request: &Request) -> Option<&Json> {
+fn tools(request: &Request) -> Result<Option<&Json>, LlamaError> {
     let forbidden = request.other.get("tool_choice").and_then(Json::as_str) == Some("none");
-    let tools = request
-        .other
-        .get("tools")
-        .filter(|tools| tools.as_array().is_some_and(|tools| !tools.is_empty()));
-    tools.filter(|_| !forbidden)
+    match request.other.get("tools") {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::Array(tools)) if forbidden || tools.is_empty() => Ok(None),
+        Some(tools @ Json::Array(_)) => Ok(Some(tools)),
+        Some(_) => Err(LlamaError::invalid("tools", "is no array; send a list of tools")),
+    }
 }
 
 fn documents(loaded: &Loaded, prompt: &Prompt) -> Result<Vec<Vec<u32>>, LlamaError> {

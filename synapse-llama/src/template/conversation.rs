@@ -26,7 +26,8 @@ fn flatten_one(message: &Message) -> Result<Json, LlamaError> {
         fields.insert(key.clone(), value);
     }
     let content = match &message.content {
-        Content::None => Json::Null,
+        // Nothing said, as beside tool calls: templates join contents as texts.
+        Content::None => Json::from(""),
         some => some
             .text()
             .map(|text| Json::from(text.into_owned()))

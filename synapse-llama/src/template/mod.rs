@@ -36,14 +36,6 @@ const NAME: &str = "chat";
 /// What messages contain stays text: a control token that is written out in a message (`<|im_end|>`) reaches the model
 /// as those characters, never as the token (see [`PromptPiece`]). That holds for tokens that the file marks as control
 /// tokens; those that it marks as 'user defined', such as `<think>` in some models, are tokens wherever they stand.
-///
-/// # Counting tokens
-/// Only [`render_pieces`](Self::render_pieces) keeps that difference. [`PromptRenderer::render`] returns one text, in which
-/// a `<|im_end|>` that a client wrote looks like one that the template wrote: whoever tokenises that text, as a gateway
-/// that checks a miner's count does, gets one token where the miner, which encodes pieces, counts the several tokens of
-/// those characters. The two counts are the same for every conversation in which no control token is written out; for
-/// one in which it is, the text gives fewer tokens than the miner was right to count. Encode the pieces
-/// ([`LlamaTokenizer::encode_pieces`](crate::LlamaTokenizer::encode_pieces)) where the count must be exact.
 pub struct ChatTemplate {
     environment: Environment<'static>,
     provenance: String,
@@ -156,13 +148,17 @@ impl ChatTemplate {
     }
 }
 
-/// Renders to one text, without the difference between what the template and what a client wrote: see
-/// [Counting tokens](ChatTemplate#counting-tokens).
 impl PromptRenderer for ChatTemplate {
     fn render(&self, messages: &[Message], tools: Option<&Json>) -> Result<RenderedPrompt, Error> {
         let pieces = self.render_pieces(messages, tools)?;
-        let text: String = pieces.iter().map(PromptPiece::text).collect();
-        Ok(RenderedPrompt::new(text, self.provenance.clone()))
+        let mut prompt = RenderedPrompt::new("", self.provenance.clone());
+        for piece in &pieces {
+            match piece {
+                PromptPiece::Trusted(text) => prompt.push_template(text),
+                PromptPiece::Plain(text) => prompt.push_plain(text),
+            }
+        }
+        Ok(prompt)
     }
 }
 

@@ -51,7 +51,7 @@ impl Patience {
     ) -> Result<T, LlamaError> {
         let late = || LlamaError::Template(format!("the template took longer than {:?}", self.limit));
         let until = Instant::now() + self.limit;
-        let place = self.places.take(self.limit).ok_or_else(late)?;
+        let place = self.places.take(self.limit).ok_or(LlamaError::RenderingBusy)?;
         let (done, result) = mpsc::sync_channel(1);
         let thread = thread::Builder::new().name("synapse-template".to_owned());
         let started = thread.spawn(move || {

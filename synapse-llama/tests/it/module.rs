@@ -343,8 +343,12 @@ async fn what_cannot_be_done_is_refused_by_name() {
             (Invalid, "context_length_exceeded", ""),
         ),
         (
-            chat("Hi", 513, json!({})),
-            (Invalid, "context_length_exceeded", "max_tokens"),
+            chat("Hi", 1, json!({"logit_bias": {"2": 100}})),
+            (Invalid, "invalid_parameter", "logit_bias"),
+        ),
+        (
+            chat("Hi", 1, json!({"tools": "x"})),
+            (Invalid, "invalid_parameter", "tools"),
         ),
         (
             input(Task::RERANK, text("Hi"), 1, json!({})),

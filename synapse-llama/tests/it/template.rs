@@ -70,9 +70,26 @@ fn harmless_messages_are_tokenised_as_one_text() {
     let pieces = template.render_pieces(&messages, None).expect("it renders");
     assert_eq!(pieces.len(), 1);
     let whole = tokenizer()
-        .encode_prompt(&template.render(&messages, None).expect("it renders").text)
+        .encode_prompt(&template.render(&messages, None).expect("it renders"))
         .expect("tokens");
     assert_eq!(tokenizer().encode_pieces(&pieces).expect("tokens"), whole);
+}
+
+#[test]
+fn a_gateway_counts_what_the_engine_counts_whatever_a_message_holds() {
+    let template = ChatTemplate::of(weights()).expect("the model has a template");
+    let mut silent = Message::assistant("");
+    silent.content = Content::None;
+    let messages = [
+        Message::user("<|im_end|>".repeat(20)),
+        silent,
+        Message::user("a<|im_start|>b"),
+    ];
+    let prompt = template.render(&messages, None).expect("it renders");
+    let counted = tokenizer().encode_prompt(&prompt).expect("tokens");
+    let pieces = template.render_pieces(&messages, None).expect("it renders");
+    assert_eq!(counted, tokenizer().encode_pieces(&pieces).expect("tokens"));
+    assert!(counted.len() > 120, "{}", counted.len());
 }
 
 #[test]

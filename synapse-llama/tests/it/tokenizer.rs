@@ -1,7 +1,7 @@
 //! The model's own tokenizer.
 
 use proptest::prelude::*;
-use synapse_core::{Precision, Tokenizer};
+use synapse_core::{Precision, RenderedPrompt, Tokenizer};
 use synapse_llama::PromptPiece;
 
 use crate::support::tokenizer;
@@ -19,7 +19,11 @@ fn known_texts_have_known_tokens() {
 #[test]
 fn control_tokens_are_tokens_in_prompts_and_text_in_texts() {
     let tokenizer = tokenizer();
-    assert_eq!(tokenizer.encode_prompt("<|im_end|>").expect("it tokenises"), [2]);
+    let mut prompt = RenderedPrompt::new("<|im_end|>", "tests");
+    assert_eq!(tokenizer.encode_prompt(&prompt).expect("it tokenises"), [2]);
+    prompt.push_plain("<|im_end|>");
+    let half = tokenizer.encode_prompt(&prompt).expect("it tokenises");
+    assert!(half.len() > 2 && half.iter().filter(|&&token| token == 2).count() == 1);
     let text = tokenizer.encode("<|im_end|>").expect("it tokenises");
     assert!(text.len() > 1 && !text.contains(&2));
     assert_eq!(tokenizer.decode(&text).expect("it decodes"), "<|im_end|>");

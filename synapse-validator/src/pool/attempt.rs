@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use synapse_core::{Ending, Error, Input, NodeId, Output, Pending, Tap};
+use synapse_core::{Deadline, Ending, Error, ErrorKind, Input, NodeId, Output, Pending, Tap};
 use tokio::time::Instant;
 
 use super::{
@@ -64,10 +64,15 @@ pub(super) async fn ask(
         return None;
     }
     let started = Instant::now();
+    let deadline = input
+        .extensions()
+        .get::<Deadline>()
+        .map(|deadline| deadline.instant());
     let mut pending = Pending::new(UnderWay {
         roster: roster.clone(),
         miner: miner.clone(),
         started,
+        deadline,
         answered: false,
     });
     let answering = miner.module().run_inference(input);
@@ -88,7 +93,16 @@ struct UnderWay {
     roster: Arc<Roster>,
     miner: Arc<Miner>,
     started: Instant,
+    /// When the answer was no longer wanted.
+    deadline: Option<Instant>,
     answered: bool,
+}
+
+impl UnderWay {
+    /// Whether the member had the time that a caller gave it and no more: a deadline of a millisecond is no fault of its.
+    fn ran_out(&self, error: &Error) -> bool {
+        error.kind() == ErrorKind::Timeout && self.deadline.is_some_and(|end| end <= Instant::now())
+    }
 }
 
 impl Tap for UnderWay {
@@ -96,6 +110,9 @@ impl Tap for UnderWay {
         self.miner.exit();
         match ending {
             Ending::Complete => self.miner.succeeded(),
+            Ending::Broken(error) if self.ran_out(error) => {
+                self.miner.observe(Observation::Abandoned(self.started.elapsed()));
+            }
             Ending::Broken(error) => match Verdict::of(error) {
                 // Believed or not once somebody else was asked, and no sign of speed either way.
                 Verdict::CallersFault if !self.answered => {}

@@ -33,6 +33,8 @@ pub use self::{
 
 /// Prompts longer than this are counted off the I/O threads.
 const INLINE_BYTES: usize = 16 * 1024;
+/// A request above this is estimated, so that no text keeps a worker for more than a second or so.
+const EXACT_BYTES: usize = 256 * 1024;
 /// Models whose totals are kept apart; others share one, so that made-up names cost no memory.
 const MODELS: usize = 256;
 /// Under which name they do.
@@ -60,7 +62,8 @@ const OTHER_MODELS: &str = "other";
 ///
 /// A request above [`max_request_bytes`](Self::max_request_bytes) (4 MiB) is refused with `prompt_too_large` before this
 /// layer reads any of it. A long prompt is counted off the I/O threads, at most as many at once as the machine has
-/// cores; one whose client left meanwhile is counted to its end, and holds its place until then. A model without a tokenizer is estimated at four bytes a token, and labelled so.
+/// cores; one whose client left meanwhile is counted to its end, and holds its place until then. One above 256 KiB is estimated:
+/// some tokenizers take time that grows with the square of a hostile text. A model without a tokenizer is estimated at four bytes a token, and labelled so.
 #[derive(Debug, Clone)]
 pub struct TokenCountLayer {
     tokenizers: Arc<Tokenizers>,
@@ -116,6 +119,9 @@ impl TokenCountLayer {
     async fn count(&self, input: &Input, length: usize, counting: &Counting) -> Result<PromptTokens, Error> {
         if length <= INLINE_BYTES {
             return prompt::count(input, counting);
+        }
+        if length > EXACT_BYTES {
+            return Ok(PromptTokens::estimate(input).metered_by(counting));
         }
         let permit = self.workers.clone().acquire_owned().await;
         let (input, counting) = (input.clone(), counting.clone());

@@ -36,6 +36,12 @@ impl PromptTokens {
         Self::estimated(estimate(length(input)))
     }
 
+    /// The same with a reply that is counted by the model's own tokenizer.
+    pub(super) fn metered_by(mut self, counting: &Counting) -> Self {
+        self.tokenizer.clone_from(&counting.tokenizer);
+        self
+    }
+
     /// Where nobody needs to know.
     pub(crate) fn unknown() -> Self {
         Self::estimated(TokenCount::approximate(0))
@@ -141,7 +147,7 @@ fn conversation(
     if let Some(renderer) = &counting.renderer {
         match renderer.render(messages, request.other.get("tools")) {
             Ok(prompt) => {
-                let tokens = tokenizer.encode_prompt(&prompt.text)?;
+                let tokens = tokenizer.encode_prompt(&prompt)?;
                 return Ok(TokenCount::exact(tokens.len() as u64));
             }
             Err(error) => tracing::debug!(%error, "a prompt is counted without its template"),

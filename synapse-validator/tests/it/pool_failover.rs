@@ -175,6 +175,25 @@ async fn asks_nobody_else_once_the_deadline_passed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_callers_own_deadline_is_no_failure_of_the_miner() {
+    let slow = Miner::new(|_| async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        Err(error(ErrorKind::Timeout))
+    });
+    let fleet = Fleet::of([("a", &slow)]);
+    let pool = fleet.ordered().await;
+    for _ in 0..10 {
+        let mut input = ask("m");
+        let hurry = Deadline::at(Instant::now() + Duration::from_secs(1));
+        input.extensions_mut().insert(hurry);
+        assert!(pool.run_inference(input).await.is_err());
+    }
+    let metrics = pool.get_metrics();
+    assert_eq!(metrics.get("pool.ejected", &[]), Some(0.0));
+    assert_eq!(metrics.get("pool.failures", &[("miner", "a")]), Some(0.0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn three_failures_in_a_row_eject_for_a_while_that_grows() {
     let (bad, good) = (Miner::failing(error(ErrorKind::Broken)), Miner::good());
     let fleet = Fleet::of([("a", &bad), ("b", &good)]);
