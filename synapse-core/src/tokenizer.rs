@@ -156,11 +156,8 @@ impl RenderedPrompt {
     /// The text in runs, in order.
     pub fn pieces(&self) -> impl Iterator<Item = PromptPiece<'_>> {
         let mut at = 0;
-        let ends = self
-            .plain
-            .iter()
-            .cloned()
-            .chain([self.text.len()..self.text.len()]);
+        let end = self.text.len();
+        let ends = self.plain.iter().cloned().chain(std::iter::once(end..end));
         ends.flat_map(move |plain| {
             let before = PromptPiece::Template(&self.text[at..plain.start]);
             at = plain.end;
