@@ -15,7 +15,7 @@ use tower::ServiceBuilder;
 /// Serve any OpenAI-compatible endpoint behind a gateway of your own: traced, limited, with deadlines.
 #[derive(Debug, Parser)]
 struct Options {
-    /// The endpoint to forward to, without /v1: https://api.openai.com, http://127.0.0.1:11434.
+    /// The endpoint to forward to, without /v1: `https://api.openai.com`, `http://127.0.0.1:11434`.
     #[arg(long)]
     upstream: String,
     /// The key that the endpoint wants.

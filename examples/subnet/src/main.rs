@@ -24,7 +24,7 @@ use tower::ServiceBuilder;
 
 /// Run a whole inference subnet in one process: a gateway, miners, a chain and a real language model.
 ///
-/// The gateway speaks the OpenAI API; point any client's base URL at <address>/v1. The line "ready <url>" goes to
+/// The gateway speaks the OpenAI API; point any client's base URL at its address and /v1. The line "ready URL" goes to
 /// standard output once it serves, everything else to standard error. RUST_LOG=info shows each request.
 #[derive(Debug, Parser)]
 struct Options {

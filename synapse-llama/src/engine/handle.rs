@@ -73,7 +73,7 @@ impl Engine {
     /// Starts to write a reply. Returns at once; the reply comes through the [`Generation`], whose drop cancels it.
     ///
     /// # Errors
-    /// [`LlamaError::InvalidParameter`], [`LlamaError::PromptTooLong`] or [`LlamaError::MaxTokensTooLarge`] where the
+    /// [`LlamaError::InvalidParameter`] or [`LlamaError::PromptTooLong`] where the
     /// request can't be served, [`LlamaError::Overloaded`] where the queue is full, [`LlamaError::Stopped`] and
     /// [`LlamaError::Failed`] where the engine is gone.
     pub fn generate(&self, request: GenerateRequest) -> Result<Generation, LlamaError> {
