@@ -53,7 +53,7 @@ pub(super) async fn call(shared: &Shared, input: &Input) -> Result<Output, Error
             format!("{base} did not begin its reply within {limit:?}"),
         )
     };
-    let response = timeout_at(until, shared.transport.send(request))
+    let response = timeout_at(until, shared.transport.send(request, "the endpoint"))
         .await
         .map_err(late)??;
     if !response.status().is_success() {

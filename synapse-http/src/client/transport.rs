@@ -80,15 +80,17 @@ impl Transport {
         Ok(request)
     }
 
-    pub(super) async fn send(&self, request: Request) -> Result<Response, Error> {
+    /// Sends `request` to `whom`, as errors call it: the operator who set the address up may read it, and a client who
+    /// asks through a gateway may not.
+    pub(super) async fn send(&self, request: Request, whom: &str) -> Result<Response, Error> {
         self.client.execute(request).await.map_err(|error| {
             let error = error.without_url();
             let (code, message) = if error.is_connect() {
-                ("connect_failed", format!("no connection to {}", self.base))
+                ("connect_failed", format!("no connection to {whom}"))
             } else {
                 (
                     "no_reply",
-                    format!("{} closed the connection without a reply", self.base),
+                    format!("{whom} closed the connection without a reply"),
                 )
             };
             Error::unavailable(code, message)
@@ -110,7 +112,7 @@ impl Transport {
         };
         let request = self.request(Method::GET, path)?;
         let answer = async {
-            let response = self.send(request).await?;
+            let response = self.send(request, &self.base).await?;
             Ok((response.status(), collect(response, LONGEST).await?))
         };
         timeout(limit, answer).await.map_err(|_| late())?

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// What a caller has left of its quota: an extension of the output's head, for a router to print.
+/// What a caller has left of its quota: an extension of the output's head. The router of
+/// synapse-http does not print it as headers yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimitStatus {
