@@ -110,10 +110,12 @@ async fn run(options: Options) -> Result<(), Error> {
         .attach(limit);
 
     let (stop, stopped) = oneshot::channel::<()>();
+    let (ready, is_ready) = oneshot::channel::<()>();
     let once = options.once.is_some();
     let server = server.on_ready({
         let model = options.model_id.clone();
         move |address| {
+            let _ = ready.send(());
             if !once {
                 announce(&format!("http://{address}"), &model);
             }
@@ -137,6 +139,10 @@ async fn run(options: Options) -> Result<(), Error> {
     let answered = match &options.once {
         Some(prompt) => {
             let answer = async {
+                // A gateway that never gets ready ends, and that is what the other arm hears.
+                if is_ready.await.is_err() {
+                    std::future::pending::<()>().await;
+                }
                 miners::until_ready(&gateway).await?;
                 ask::once(&format!("http://{address}"), &options, prompt).await
             };
