@@ -22,21 +22,35 @@ pub struct Serving {
     task: JoinHandle<Result<(), Error>>,
 }
 
-/// Serves an API on a free port of loopback.
+/// Serves an API on a free port of loopback; it is ready when this returns.
 ///
 /// # Errors
-/// Where there is no free port.
+/// Where there is no free port, or the module does not initialise.
+///
+/// # Panics
+/// Where the server panicked.
 pub async fn serve(api: impl Into<synapse_http::Api>) -> Result<Serving, Error> {
     let (stop, stopped) = oneshot::channel();
+    let (ready, is_ready) = oneshot::channel();
     let server = Server::bind("127.0.0.1:0")
         .await?
         .drain_timeout(Duration::from_secs(5))
+        .on_ready(move |_| {
+            let _ = ready.send(());
+        })
         .shutdown(async move {
             let _ = stopped.await;
         });
     let address = server.local_addr();
     let task = tokio::spawn(server.serve(api.into()));
-    Ok(Serving { address, stop, task })
+    match is_ready.await {
+        Ok(()) => Ok(Serving { address, stop, task }),
+        // It ended before it was ready, and says why.
+        Err(_) => Err(task
+            .await
+            .expect("the server does not panic")
+            .expect_err("a server that was not told to stop")),
+    }
 }
 
 impl Serving {
