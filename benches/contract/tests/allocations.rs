@@ -46,7 +46,7 @@ fn the_contract_costs_what_it_did() {
         Measured {
             name: "five_closures_request",
             allocations: closures,
-            most: 33.0,
+            most: 25.0,
         },
         Measured {
             name: "bare_chunk",
