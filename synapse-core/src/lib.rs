@@ -32,6 +32,8 @@ mod dialect;
 mod error;
 mod ids;
 mod input;
+#[cfg(feature = "keys")]
+pub mod keys;
 pub mod layers;
 mod middleware;
 mod module;
