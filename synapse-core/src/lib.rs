@@ -28,6 +28,7 @@ struct Readme;
 
 mod clock;
 mod connect;
+mod data_dir;
 mod dialect;
 mod error;
 mod ids;
@@ -51,6 +52,7 @@ pub use bytes::Bytes;
 pub use self::{
     clock::{SystemClock, WallClock},
     connect::Connect,
+    data_dir::DataDir,
     dialect::{Dialect, Event, Framing},
     error::{Error, ErrorKind, Retry},
     ids::{BlockNumber, CallerId, EpochId, NodeId, OperationId, RequestId, Stake, SubnetId},

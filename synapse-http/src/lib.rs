@@ -6,6 +6,8 @@
 //! - [`client`]: [`OpenAiModule`] makes a module of an endpoint, [`HttpConnect`] one of a subnet's member.
 //! - [`router`]: a module as an OpenAI-compatible [`Api`]; [`serve`] and [`Server`] put it on a port, with a bound on
 //!   whatever a peer may cost.
+//! - [`signed`]: requests that prove who asks, and the [`Verifier`] that checks them.
+//! - [`tls`]: TLS between nodes, with certificates that a node's key vouches for.
 //! - [`status`]: one table of failures: our kinds, HTTP statuses, OpenAI's types.
 //!
 //! ```no_run
@@ -25,12 +27,15 @@ pub mod dialect;
 pub mod headers;
 mod router;
 mod serve;
+pub mod signed;
 pub mod sse;
 pub mod status;
+pub mod tls;
 
 pub use self::{
-    client::{HttpConnect, OpenAiModule},
+    client::{HttpConnect, OpenAiModule, SignedHttp},
     dialect::OpenAi,
     router::{Api, RouterBuilder, router},
     serve::{PeerAddr, Server, serve},
+    signed::{SignedBy, Verifier},
 };

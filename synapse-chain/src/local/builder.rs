@@ -1,21 +1,50 @@
-//! A chain with a clock.
+//! A chain with a store, a clock or a seed.
 
 use std::{
-    sync::{Arc, Mutex},
+    path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use super::{LocalChain, State, Ticker};
+use synapse_core::{Error, SystemClock, WallClock};
+
+use super::{
+    block_clock::{self, BlockClock},
+    engine::{Engine, Pace},
+    sealer::Local,
+    store::{Faults, Genesis, Store},
+};
+use crate::LocalChain;
 
 /// Configures a [`LocalChain`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LocalChainBuilder {
+    store: Option<PathBuf>,
     block_time: Option<Duration>,
+    seed: Option<u64>,
+    clock: Arc<dyn WallClock>,
+    #[cfg(feature = "failpoints")]
+    fault: Option<super::StoreFault>,
 }
 
 impl LocalChainBuilder {
-    pub(super) fn new() -> Self {
-        Self::default()
+    pub(crate) fn new() -> Self {
+        Self {
+            store: None,
+            block_time: None,
+            seed: None,
+            clock: Arc::new(SystemClock),
+            #[cfg(feature = "failpoints")]
+            fault: None,
+        }
+    }
+
+    /// Keeps the chain in a directory, which no other process may use meanwhile, and goes on with the chain that is
+    /// there.
+    #[must_use]
+    pub fn store(mut self, directory: impl AsRef<Path>) -> Self {
+        self.store = Some(directory.as_ref().to_owned());
+        self
     }
 
     /// Makes a block each time this passes, at least a millisecond.
@@ -25,19 +54,85 @@ impl LocalChainBuilder {
         self
     }
 
+    /// Makes a new chain's name of the seed, and its blocks' times of their heights: the same calls give the same
+    /// blocks. Without a seed the name is random, and blocks say when they were made.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Takes the blocks' times from another clock than the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: impl WallClock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Breaks the store, for tests.
+    #[cfg(feature = "failpoints")]
+    #[must_use]
+    pub fn fault(mut self, fault: super::StoreFault) -> Self {
+        self.fault = Some(fault);
+        self
+    }
+
     /// The chain.
+    ///
+    /// # Errors
+    /// `data_dir_locked`, which names the process that has the directory, and what else [`synapse_core::DataDir::open`]
+    /// says; `corrupt_store`, `store_too_new`, `disk_full`, `store_unwritable`, `store_failed`; `other_chain` where the
+    /// stored one has another seed.
     ///
     /// # Panics
     /// With a block time and outside a tokio runtime.
-    #[must_use]
-    pub fn build(self) -> LocalChain {
-        let state: Arc<Mutex<State>> = Arc::default();
-        let ticker = self
-            .block_time
-            .map(|interval| Arc::new(Ticker::start(interval, &state)));
-        LocalChain {
-            state,
-            _ticker: ticker,
+    pub fn build(self) -> Result<LocalChain, Error> {
+        let clock = match self.seed {
+            Some(_) => BlockClock::seeded(self.block_time),
+            None => BlockClock::Wall(self.clock.clone()),
+        };
+        let time = clock.genesis();
+        let genesis = || Ok(Genesis::new(block_clock::name(self.seed)?, time));
+        let engine = match &self.store {
+            Some(directory) => {
+                let store = Store::open(directory, genesis, self.faults())?;
+                self.check_seed(&store)?;
+                Engine::stored(self.pace(), clock, store)?
+            }
+            None => Engine::in_memory(self.pace(), clock, &genesis()?),
+        };
+        let local = Local::start(engine, self.block_time, self.store.is_some())?;
+        Ok(LocalChain::of(Arc::new(local)))
+    }
+
+    fn pace(&self) -> Pace {
+        match (self.block_time, &self.store) {
+            (Some(_), _) => Pace::Clock,
+            (None, Some(_)) => Pace::Calls,
+            (None, None) => Pace::Open,
         }
+    }
+
+    fn check_seed(&self, store: &Store) -> Result<(), Error> {
+        let stored = &store.genesis().chain;
+        match self.seed {
+            Some(_) if *stored != block_clock::name(self.seed)? => Err(Error::invalid(
+                "other_chain",
+                format!("the directory keeps the chain {stored}, which has another seed"),
+            )
+            .with_hint("leave the seed away, or take another directory")),
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(feature = "failpoints")]
+    fn faults(&self) -> Faults {
+        Faults::new(self.fault)
+    }
+
+    #[cfg(not(feature = "failpoints"))]
+    #[expect(clippy::unused_self, reason = "with faults there is something to ask")]
+    fn faults(&self) -> Faults {
+        Faults
     }
 }

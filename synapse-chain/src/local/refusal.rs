@@ -34,3 +34,30 @@ pub(super) fn overflow(account: &NodeId) -> Error {
         format!("with this amount for {account} the chain would hold more than it can count"),
     )
 }
+
+pub(super) fn not_the_owner(account: &NodeId, node: &NodeId) -> Error {
+    Error::new(
+        ErrorKind::Forbidden,
+        "not_the_owner",
+        format!("{account} does not own the member {node}"),
+    )
+    .with_hint("sign with the owner's key")
+}
+
+pub(super) fn not_the_node(account: &NodeId, node: &NodeId) -> Error {
+    Error::new(
+        ErrorKind::Forbidden,
+        "not_the_node",
+        format!("{account} signed what {node} has to sign itself"),
+    )
+    .with_hint("sign with the node's own key")
+}
+
+pub(super) fn consent_missing(node: &NodeId) -> Error {
+    Error::new(
+        ErrorKind::Forbidden,
+        "consent_missing",
+        format!("{node} did not agree to be a member of this owner"),
+    )
+    .with_hint("register it with its own key at hand: subnet.register_node(..)")
+}

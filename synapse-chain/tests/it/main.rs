@@ -3,12 +3,26 @@
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 mod epochs;
+#[cfg(feature = "failpoints")]
+mod faults;
 mod members;
 mod model;
+mod payouts;
+mod places;
+mod random;
+#[cfg(feature = "remote")]
+mod remote;
+mod store;
+mod transactions;
 mod weights;
 
+use std::sync::Arc;
+
 use synapse_chain::{LocalChain, LocalSubnet};
-use synapse_core::{Error, NodeId, Stake, SubnetId, SubnetParams};
+use synapse_core::{
+    Error, NodeId, Stake, SubnetId, SubnetParams,
+    keys::{Keypair, Scheme},
+};
 
 /// A chain with subnet 7 of epochs of 10 blocks, the last 3 of which take weights, and 3 places.
 async fn small() -> (LocalChain, LocalSubnet) {
@@ -26,4 +40,9 @@ async fn small() -> (LocalChain, LocalSubnet) {
 
 fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     result.expect_err("this is refused").code().to_owned()
+}
+
+/// A key that is the same each time.
+fn key(number: u8) -> Arc<Keypair> {
+    Arc::new(Keypair::from_seed(Scheme::Ed25519, &[number; 32]).unwrap())
 }

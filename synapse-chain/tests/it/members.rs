@@ -11,12 +11,12 @@ fn miner(node: &str, stake: u64) -> Registration {
 async fn stake_leaves_the_account_and_comes_back() {
     let (chain, subnet) = small().await;
     let m1 = NodeId::from("m1");
-    chain.advance(4);
+    chain.advance(4).unwrap();
     assert_eq!(subnet.register(miner("m1", 40)).await.unwrap().active_since.0, 4);
-    assert_eq!(chain.balance(&m1), Stake(60));
+    assert_eq!(chain.balance(&m1).await.unwrap(), Stake(60));
     subnet.register(miner("m1", 25)).await.unwrap();
     assert_eq!(
-        chain.balance(&m1),
+        chain.balance(&m1).await.unwrap(),
         Stake(75),
         "registering again changes the stake"
     );
@@ -25,7 +25,7 @@ async fn stake_leaves_the_account_and_comes_back() {
         "insufficient_balance"
     );
     subnet.leave(&m1).await.unwrap();
-    assert_eq!(chain.balance(&m1), Stake(100));
+    assert_eq!(chain.balance(&m1).await.unwrap(), Stake(100));
     assert!(subnet.directory().current().members().is_empty());
 }
 
@@ -84,7 +84,7 @@ async fn what_is_refused_changes_nothing() {
     );
     assert_eq!(code(chain.fund(&"v".into(), Stake(u64::MAX))), "amount_overflow");
     assert_eq!(*before, *subnet.directory().current());
-    assert_eq!(chain.balance(&"v".into()), Stake(100));
+    assert_eq!(chain.balance(&"v".into()).await.unwrap(), Stake(100));
 }
 
 #[tokio::test]

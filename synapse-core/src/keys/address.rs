@@ -3,6 +3,7 @@
 use blake2::{Blake2b512, Digest as _};
 use sha3::Keccak256;
 
+use super::hex;
 use crate::{Error, NodeId};
 
 /// The generic Substrate prefix, which Bittensor uses too.
@@ -56,9 +57,13 @@ fn checksum(bytes: &[u8]) -> [u8; 2] {
 /// The EVM address of an uncompressed secp256k1 point (64 bytes, without its tag), in EIP-55's mixed case.
 pub(super) fn evm(point: &[u8]) -> NodeId {
     let hash = Keccak256::digest(point);
-    let lower = to_hex(&hash[12..]);
+    format!("0x{}", eip55(&hex::encode(&hash[12..]))).into()
+}
+
+/// Forty lower-case digits with EIP-55's checksum in their case.
+fn eip55(lower: &str) -> String {
     let case = Keccak256::digest(lower.as_bytes());
-    let mixed: String = lower
+    lower
         .chars()
         .enumerate()
         .map(|(at, digit)| {
@@ -69,30 +74,24 @@ pub(super) fn evm(point: &[u8]) -> NodeId {
                 digit
             }
         })
-        .collect();
-    format!("0x{mixed}").into()
-}
-
-pub(super) fn to_hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 0xf])
-        .map(|nibble| char::from(b"0123456789abcdef"[usize::from(nibble)]))
         .collect()
 }
 
-pub(super) fn from_hex(digits: &str) -> Option<Vec<u8>> {
-    let digits = digits.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let nibble = |digit: u8| {
-        char::from(digit)
-            .to_digit(16)
-            .and_then(|value| u8::try_from(value).ok())
+/// Whether this is an EVM address: in one case, or in mixed case with a right checksum.
+pub(super) fn check_evm(address: &str) -> Result<(), Error> {
+    let fault = |why: &str| {
+        let shown: String = address.chars().take(64).collect();
+        Error::invalid("malformed_address", format!("{shown:?} {why}"))
+            .with_hint("write an EVM address: 0x and 40 hex digits")
     };
-    digits
-        .chunks_exact(2)
-        .map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?))
-        .collect()
+    let digits = address
+        .strip_prefix("0x")
+        .filter(|digits| digits.len() == 40 && hex::decode(digits).is_some())
+        .ok_or_else(|| fault("is no EVM address"))?;
+    let lower = digits.to_ascii_lowercase();
+    let mixed = digits != lower && digits != digits.to_ascii_uppercase();
+    if mixed && digits != eip55(&lower) {
+        return Err(fault("has a wrong checksum"));
+    }
+    Ok(())
 }

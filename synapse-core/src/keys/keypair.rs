@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::{
     Scheme, Signature, Signer, address,
     derive::{self, Seed},
+    hardening::wiped,
     verify::{SR25519_CONTEXT, eip191, evm_of},
 };
 use crate::{Error, NodeId};
@@ -33,9 +34,7 @@ impl Keypair {
     /// `no_randomness` where the system has none.
     pub fn generate(scheme: Scheme) -> Result<Self, Error> {
         let mut seed = Zeroizing::new([0; 32]);
-        getrandom::fill(seed.as_mut()).map_err(|error| {
-            Error::internal("no_randomness", "the system gave no randomness for a key").with_source(error)
-        })?;
+        super::fill_random(seed.as_mut())?;
         Self::from_seed(scheme, &seed)
     }
 
@@ -44,6 +43,23 @@ impl Keypair {
     /// # Errors
     /// `bad_seed` where it is no secret of secp256k1 (zero, or not below the group's order).
     pub fn from_seed(scheme: Scheme, seed: &[u8; 32]) -> Result<Self, Error> {
+        wiped(|| Self::of_seed(scheme, seed))
+    }
+
+    /// A development key: `//Alice`, `//Bob//stash`, `//Alice/soft` of Substrate's well-known phrase. **Everybody knows
+    /// its secret.**
+    ///
+    /// # Errors
+    /// `bad_uri` where it is no path, or has a soft step that the scheme does not know; `unsupported_scheme` for
+    /// secp256k1.
+    pub fn from_uri(scheme: Scheme, uri: &str) -> Result<Self, Error> {
+        match derive::from_uri(scheme, uri)? {
+            Seed::Sr25519(pair) => Ok(Self::sr25519(*pair)),
+            Seed::Bytes(seed) => Self::from_seed(scheme, &seed),
+        }
+    }
+
+    fn of_seed(scheme: Scheme, seed: &[u8; 32]) -> Result<Self, Error> {
         Ok(match scheme {
             Scheme::Sr25519 => Self::sr25519(derive::mini_secret(seed).expand_to_keypair(derive::EXPANSION)),
             Scheme::Ed25519 => {
@@ -62,19 +78,6 @@ impl Keypair {
                 }
             }
         })
-    }
-
-    /// A development key: `//Alice`, `//Bob//stash`, `//Alice/soft` of Substrate's well-known phrase. **Everybody knows
-    /// its secret.**
-    ///
-    /// # Errors
-    /// `bad_uri` where it is no path, or has a soft step that the scheme does not know; `unsupported_scheme` for
-    /// secp256k1.
-    pub fn from_uri(scheme: Scheme, uri: &str) -> Result<Self, Error> {
-        match derive::from_uri(scheme, uri)? {
-            Seed::Sr25519(pair) => Ok(Self::sr25519(*pair)),
-            Seed::Bytes(seed) => Self::from_seed(scheme, &seed),
-        }
     }
 
     fn sr25519(pair: schnorrkel::Keypair) -> Self {

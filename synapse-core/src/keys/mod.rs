@@ -4,6 +4,8 @@
 //! secp256k1. Whatever signs is a [`Signer`]: a [`Keypair`] in memory, or a remote or hardware signer of your own.
 //! [`verify`] says whether an address signed.
 //!
+//! Operators keep their keys in a [`Keystore`], each under a [`Passphrase`], and on paper as a [`Mnemonic`].
+//!
 //! ```
 //! use synapse_core::keys::{Keypair, Scheme, Signer, verify};
 //!
@@ -17,19 +19,40 @@
 //! ```
 
 mod address;
+mod bip32;
 mod derive;
+mod files;
+mod hardening;
+mod hex;
 mod keypair;
+mod keystore;
+mod mnemonic;
+mod passphrase;
 mod scheme;
+mod secret;
+mod seed;
 mod signature;
 mod signer;
 mod verify;
 
 pub use self::{
     keypair::Keypair,
+    keystore::{KeyInfo, Keys, Keystore},
+    mnemonic::{Mnemonic, WordCount},
+    passphrase::Passphrase,
     scheme::Scheme,
+    secret::SecretText,
+    seed::Seed,
     signature::Signature,
     signer::Signer,
     verify::{check_address, verify},
 };
 #[doc(no_inline)]
 pub use crate::NodeId;
+
+/// Fills `bytes` with the system's randomness.
+fn fill_random(bytes: &mut [u8]) -> Result<(), crate::Error> {
+    getrandom::fill(bytes).map_err(|error| {
+        crate::Error::internal("no_randomness", "the system gave no randomness for a key").with_source(error)
+    })
+}

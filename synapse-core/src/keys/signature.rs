@@ -44,14 +44,14 @@ impl Signature {
         if digits.len() > 2 * Self::LONGEST {
             return Err(malformed("is too long"));
         }
-        let bytes = super::address::from_hex(digits).ok_or_else(|| malformed("is not hex"))?;
+        let bytes = super::hex::decode(digits).ok_or_else(|| malformed("is not hex"))?;
         Self::new(&bytes)
     }
 
     /// `0x` and hex digits.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        format!("0x{}", super::address::to_hex(self.as_bytes()))
+        format!("0x{}", super::hex::encode(self.as_bytes()))
     }
 
     /// Its bytes.

@@ -38,7 +38,7 @@ pub fn verify(scheme: Scheme, signer: &NodeId, message: &[u8], signature: &Signa
 pub fn check_address(scheme: Scheme, address: &NodeId) -> Result<(), Error> {
     match scheme {
         Scheme::Sr25519 | Scheme::Ed25519 => address::from_ss58(address.as_str()).map(|_| ()),
-        Scheme::Secp256k1 => evm_address(address).map(|_| ()),
+        Scheme::Secp256k1 => address::check_evm(address.as_str()),
     }
 }
 
@@ -65,7 +65,7 @@ fn ed25519(signer: &NodeId, message: &[u8], signature: &Signature) -> Result<boo
 }
 
 fn secp256k1(signer: &NodeId, message: &[u8], signature: &Signature) -> Result<bool, Error> {
-    let wanted = evm_address(signer)?;
+    address::check_evm(signer.as_str())?;
     let Some((recovery, rs)) = signature.as_bytes().split_last().filter(|(_, rs)| rs.len() == 64) else {
         return Ok(false);
     };
@@ -79,22 +79,7 @@ fn secp256k1(signer: &NodeId, message: &[u8], signature: &Signature) -> Result<b
         return Ok(false);
     }
     let recovered = k256::ecdsa::VerifyingKey::recover_from_prehash(&eip191(message), &rs, recovery);
-    Ok(recovered.is_ok_and(|key| evm_of(&key).as_str().eq_ignore_ascii_case(&wanted)))
-}
-
-/// An EVM address as it was written; in mixed case its checksum must be right.
-fn evm_address(address: &NodeId) -> Result<String, Error> {
-    let text = address.as_str();
-    let fault = |why: &str| {
-        let shown: String = text.chars().take(64).collect();
-        Error::invalid("malformed_address", format!("{shown:?} {why}"))
-            .with_hint("write an EVM address: 0x and 40 hex digits")
-    };
-    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 40);
-    digits
-        .and_then(address::from_hex)
-        .ok_or_else(|| fault("is no EVM address"))?;
-    Ok(text.to_owned())
+    Ok(recovered.is_ok_and(|key| evm_of(&key).as_str().eq_ignore_ascii_case(signer.as_str())))
 }
 
 /// The address of a secp256k1 key.

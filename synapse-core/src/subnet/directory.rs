@@ -56,6 +56,8 @@ impl Directory {
 pub struct Member {
     /// Who it is.
     pub node: NodeId,
+    /// Whose stake it holds, who earns what it earns, and who may take it out: another account, or the node itself.
+    pub owner: NodeId,
     /// What it does.
     pub role: Role,
     /// Where it can be reached; `None` until it serves.
@@ -69,16 +71,25 @@ pub struct Member {
 }
 
 impl Member {
-    /// A member without stake that serves nowhere yet.
+    /// A member without stake that serves nowhere yet, and is its own owner.
     pub fn new(node: impl Into<NodeId>, role: Role) -> Self {
+        let node = node.into();
         Self {
-            node: node.into(),
+            owner: node.clone(),
+            node,
             role,
             endpoint: None,
             stake: Stake::default(),
             capabilities: None,
             active_since: BlockNumber::default(),
         }
+    }
+
+    /// The same, owned by `owner`.
+    #[must_use]
+    pub fn with_owner(mut self, owner: NodeId) -> Self {
+        self.owner = owner;
+        self
     }
 
     /// The same, reachable at `endpoint`.

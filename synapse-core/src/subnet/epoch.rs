@@ -56,6 +56,12 @@ pub struct SubnetParams {
     pub min_stake: Stake,
     /// Least stake of a validator that sets weights.
     pub min_validator_stake: Stake,
+    /// What a registration costs beside the stake. It is burned.
+    pub registration_fee: Stake,
+    /// Blocks after its registration in which nobody takes a member's place.
+    pub immunity_blocks: u64,
+    /// What is paid out at the end of an epoch that has weights.
+    pub emission: Stake,
 }
 
 impl SubnetParams {
@@ -79,10 +85,32 @@ impl SubnetParams {
         (self.min_stake, self.min_validator_stake) = (member, validator);
         self
     }
+
+    /// The same where a registration burns `fee`.
+    #[must_use]
+    pub fn with_registration_fee(mut self, fee: Stake) -> Self {
+        self.registration_fee = fee;
+        self
+    }
+
+    /// The same where a member keeps its place for `blocks` blocks after its registration.
+    #[must_use]
+    pub fn with_immunity(mut self, blocks: u64) -> Self {
+        self.immunity_blocks = blocks;
+        self
+    }
+
+    /// The same where an epoch pays out `amount`.
+    #[must_use]
+    pub fn with_emission(mut self, amount: Stake) -> Self {
+        self.emission = amount;
+        self
+    }
 }
 
 impl Default for SubnetParams {
-    /// 100 blocks an epoch, the last 20 of which take weights; 256 members; no least stake.
+    /// 100 blocks an epoch, the last 20 of which take weights; 256 members; no least stake, no fee and no
+    /// emission; a member keeps its place for 100 blocks.
     fn default() -> Self {
         Self {
             epoch_blocks: 100,
@@ -90,6 +118,9 @@ impl Default for SubnetParams {
             max_members: 256,
             min_stake: Stake(0),
             min_validator_stake: Stake(0),
+            registration_fee: Stake(0),
+            immunity_blocks: 100,
+            emission: Stake(0),
         }
     }
 }

@@ -6,10 +6,19 @@ mod body;
 mod broken;
 mod concurrency;
 mod conformance;
+mod data_dir;
 mod deadline;
 mod errors;
 mod fakes;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod input;
+mod keys;
+mod keys_files;
+#[cfg(target_os = "linux")]
+mod keys_memory;
+mod keys_mnemonic;
+mod keys_store;
 mod middleware;
 mod peek;
 mod pending;

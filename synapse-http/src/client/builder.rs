@@ -1,11 +1,11 @@
 //! How an endpoint is reached.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use synapse_core::{Error, NodeId};
+use synapse_core::{Error, NodeId, SystemClock, WallClock};
 
-use super::{OpenAiModule, transport::Transport};
+use super::{OpenAiModule, sign::Outgoing, transport::Transport, vet::Reach};
 use crate::sse::Limits;
 
 /// How an [`OpenAiModule`] reaches its endpoint. Every wait and every size has a limit; the defaults suit a server on the
@@ -28,6 +28,10 @@ pub(super) struct Settings {
     pub(super) max_reply: usize,
     pub(super) idle_per_host: usize,
     pub(super) served_by: Option<NodeId>,
+    pub(super) signing: Option<Outgoing>,
+    pub(super) node_key: Option<NodeId>,
+    pub(super) reach: Reach,
+    pub(super) clock: Arc<dyn WallClock>,
 }
 
 /// Text that no log may show.
@@ -53,12 +57,25 @@ impl Builder {
                 max_reply: 64 << 20,
                 idle_per_host: 32,
                 served_by: None,
+                signing: None,
+                node_key: None,
+                reach: Reach::default(),
+                clock: Arc::new(SystemClock),
             },
         }
     }
 
     pub(super) fn at(self, url: String) -> Self {
         Self { url, ..self }
+    }
+
+    pub(super) fn signed(mut self, outgoing: Outgoing) -> Self {
+        self.settings.signing = Some(outgoing);
+        self
+    }
+
+    pub(super) fn clock(&self) -> Arc<dyn WallClock> {
+        self.settings.clock.clone()
     }
 
     /// Proves who asks with `authorization: Bearer …`. Never shown in logs or errors. None unless set.
@@ -116,11 +133,48 @@ impl Builder {
         self
     }
 
+    /// Whose key the endpoint's certificate must be vouched for with, as [`tls`](crate::tls) has it, instead of an
+    /// authority; none unless set.
+    ///
+    /// It makes a member of the endpoint, whose address is not trusted either: only public addresses are dialled, and
+    /// plain HTTP is spoken on loopback alone. Each has its exception below; none of them opens link-local addresses,
+    /// clouds' metadata services, multicast, or an address of one kind within one of another. Sessions are not resumed.
+    pub fn node_key(mut self, node: NodeId) -> Self {
+        self.settings.node_key = Some(node);
+        self
+    }
+
+    /// Whether a member may be on this machine, as in a demo or a test. No unless set.
+    pub fn allow_loopback(mut self, allowed: bool) -> Self {
+        self.settings.reach.loopback = allowed;
+        self
+    }
+
+    /// Whether a member may be at a private address: RFC 1918, carrier-grade NAT, unique local. No unless set.
+    pub fn allow_private(mut self, allowed: bool) -> Self {
+        self.settings.reach.private = allowed;
+        self
+    }
+
+    /// Whether a member that advertises `http` is asked so although it is not on this machine. No unless set. A member
+    /// that advertises `https` is never asked without.
+    pub fn allow_plain_http(mut self, allowed: bool) -> Self {
+        self.settings.reach.plain_http = allowed;
+        self
+    }
+
+    /// The clock by which a member's certificate is valid and requests are signed. The machine's unless set.
+    pub fn wall_clock(mut self, clock: Arc<dyn WallClock>) -> Self {
+        self.settings.clock = clock;
+        self
+    }
+
     /// The module; the network is not touched before [`initialize`](synapse_core::InferenceModule::initialize).
     ///
     /// # Errors
     /// Where the address or the key cannot be used, or an `https` address is asked for on a machine whose certificate store
-    /// cannot be read.
+    /// cannot be read. `address_refused` and `plain_http_refused` where a member's address is not one that is dialled; one
+    /// that is a name may be refused later, once it is resolved.
     pub fn build(self) -> Result<OpenAiModule, Error> {
         let authorization = self.api_key.map(bearer).transpose()?;
         let transport = Transport::new(&self.url, authorization, &self.settings)?;

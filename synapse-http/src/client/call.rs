@@ -107,7 +107,7 @@ fn request(
 }
 
 /// The error of a reply that is none.
-async fn refused(response: Response) -> Error {
+pub(super) async fn refused(response: Response) -> Error {
     let code = response.status();
     let after = response
         .headers()

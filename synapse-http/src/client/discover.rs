@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde::Deserialize;
-use synapse_core::{Error, Health, HealthStatus, ModelInfo, ModuleCapabilities, Task};
+use synapse_core::{Error, ErrorKind, Health, HealthStatus, ModelInfo, ModuleCapabilities, Task};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{transport::Transport, upstream::Upstream};
@@ -16,7 +16,7 @@ const READY: &str = "/health/ready";
 /// The longest wait for what an endpoint serves.
 const DISCOVERY: Duration = Duration::from_secs(5);
 /// The longest wait for how it is.
-const HEALTH: Duration = Duration::from_secs(2);
+const HEALTH: Duration = Duration::from_secs(5);
 /// How long an answer to that holds, so that many who ask make one request.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -95,24 +95,31 @@ pub(super) async fn discover(transport: &Transport) -> Result<Found, Error> {
     })
 }
 
-/// How an endpoint said it was, and when.
+/// How an endpoint said it was, or that it did not, and when.
 #[derive(Debug)]
 pub(super) struct Known {
-    health: Health,
+    health: Result<Health, Error>,
     at: Instant,
 }
 
 impl Known {
     pub(super) fn now(health: Health) -> Self {
         Self {
-            health,
+            health: Ok(health),
             at: Instant::now(),
         }
     }
 }
 
 /// How the endpoint is: what it last said, where that is fresh, else what it says now.
-pub(super) async fn health(transport: &Transport, found: &Found, last: &Mutex<Option<Known>>) -> Health {
+///
+/// # Errors
+/// Where it says nothing: then nobody knows. Whoever asks next after it ran out of time is told so at once.
+pub(super) async fn health(
+    transport: &Transport,
+    found: &Found,
+    last: &Mutex<Option<Known>>,
+) -> Result<Health, Error> {
     let mut last = last.lock().await;
     if let Some(known) = &*last
         && known.at.elapsed() < FRESH
@@ -122,15 +129,21 @@ pub(super) async fn health(transport: &Transport, found: &Found, last: &Mutex<Op
     let mut health = match transport.get(found.health, HEALTH).await {
         Ok((code, body)) if found.health == READY => ready(code, &body),
         Ok((code, body)) => models(code, &body),
-        Err(error) => Health::unhealthy(error.message().to_owned()),
+        Err(error) => {
+            *last = (error.kind() == ErrorKind::Timeout).then(|| Known {
+                health: Err(error.clone()),
+                at: Instant::now(),
+            });
+            return Err(error);
+        }
     };
-    if let Some(known) = &*last
-        && known.health.status() == health.status()
+    if let Some(Known { health: Ok(before), .. }) = &*last
+        && before.status() == health.status()
     {
-        health = health.since(known.health.since_instant());
+        health = health.since(before.since_instant());
     }
     *last = Some(Known::now(health.clone()));
-    health
+    Ok(health)
 }
 
 /// Our own servers say it in words; the status counts where there are none.

@@ -9,6 +9,8 @@
 //! # What a broken reply is called
 //! | code | what happened |
 //! | --- | --- |
+//! | `address_refused`, `plain_http_refused` | a member's address is not one that is dialled |
+//! | `tls_wrong_key` and [others](crate::tls) | who answers is not the member |
 //! | `connect_failed` | nobody answers at the address |
 //! | `no_reply` | the connection broke before a head came |
 //! | `head_timeout`, `idle_timeout`, `deadline_exceeded` | silence |
@@ -35,8 +37,10 @@ mod control;
 mod discover;
 mod drain;
 mod meter;
+mod sign;
 mod transport;
 mod upstream;
+mod vet;
 
 use std::{fmt, sync::Arc};
 
@@ -46,7 +50,11 @@ use synapse_core::{
 };
 use tokio::sync::Mutex;
 
-pub use self::{builder::Builder, connect::HttpConnect, upstream::Upstream};
+pub use self::{
+    builder::Builder,
+    connect::{HttpConnect, SignedHttp},
+    upstream::Upstream,
+};
 use self::{
     builder::Settings,
     discover::{Found, Known},
@@ -146,7 +154,7 @@ impl InferenceModule for OpenAiModule {
         if shared.drains.check_open().is_err() {
             return Ok(Health::unhealthy("the module was shut down"));
         }
-        Ok(discover::health(&shared.transport, &found, &shared.health).await)
+        discover::health(&shared.transport, &found, &shared.health).await
     }
 
     fn get_capabilities(&self) -> ModuleCapabilities {

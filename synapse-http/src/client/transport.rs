@@ -3,17 +3,24 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use reqwest::{Client, Request, Response, Url, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt;
 use synapse_core::{Endpoint, Error};
 use tokio::time::timeout;
 
-use super::builder::Settings;
+use super::{builder::Settings, sign::Outgoing, vet};
+use crate::tls;
 
 /// How long an idle connection is kept: less than servers usually do, so that few requests meet one that is closing.
 const POOL_IDLE: Duration = Duration::from_secs(20);
+
+/// When a peer's machine is asked whether a connection still stands, and how long it may take to say so, twice: one that
+/// is gone, or started again and knows nothing of it, is noticed within 20 s of silence. (One whose process is frozen
+/// answers that all the same; it is the pool that notices.)
+const KEEPALIVE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Connections to one endpoint: pooled, without redirects, proxies of the environment, or decompression.
 #[derive(Debug, Clone)]
@@ -22,6 +29,9 @@ pub(super) struct Transport {
     /// The address without a trailing slash, and without `/v1`.
     base: String,
     authorization: Option<HeaderValue>,
+    /// Whether the other end is a subnet's member, of a key that is expected.
+    member: bool,
+    signing: Option<Outgoing>,
 }
 
 impl Transport {
@@ -32,8 +42,13 @@ impl Transport {
     ) -> Result<Self, Error> {
         let base = Endpoint::http(url)?.to_string();
         let base = base.strip_suffix("/v1").unwrap_or(&base).to_owned();
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls(base.starts_with("https:"))?)
+        let https = base.starts_with("https:");
+        let trust = match &settings.node_key {
+            Some(node) if https => tls::expecting(node.clone(), settings.clock.clone())?,
+            _ => authorities(https)?,
+        };
+        let builder = Client::builder()
+            .tls_backend_preconfigured(trust)
             .redirect(Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
@@ -41,17 +56,34 @@ impl Transport {
             .http1_only()
             .tcp_nodelay(true)
             .connect_timeout(settings.connect_timeout)
+            .tcp_keepalive(KEEPALIVE)
+            .tcp_keepalive_interval(KEEPALIVE_INTERVAL)
+            .tcp_keepalive_retries(2)
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(settings.idle_per_host)
-            .user_agent(concat!("synapse/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| {
-                Error::internal("client_failed", "an HTTP client could not be made").with_source(error)
-            })?;
+            .user_agent(concat!("synapse/", env!("CARGO_PKG_VERSION")));
+        // There it decides instead of the number of retries.
+        #[cfg(target_os = "linux")]
+        let builder = builder.tcp_user_timeout(KEEPALIVE + 2 * KEEPALIVE_INTERVAL);
+        let builder = match &settings.node_key {
+            Some(node) => {
+                settings.reach.check(node, &base)?;
+                // Never anything else, whatever an address says later.
+                builder
+                    .https_only(https)
+                    .dns_resolver(settings.reach.resolver(&base))
+            }
+            None => builder,
+        };
+        let client = builder.build().map_err(|error| {
+            Error::internal("client_failed", "an HTTP client could not be made").with_source(error)
+        })?;
         Ok(Self {
             client,
             base,
             authorization,
+            member: settings.node_key.is_some(),
+            signing: settings.signing.clone(),
         })
     }
 
@@ -82,9 +114,28 @@ impl Transport {
 
     /// Sends `request` to `whom`, as errors call it: the operator who set the address up may read it, and a client who
     /// asks through a gateway may not.
-    pub(super) async fn send(&self, request: Request, whom: &str) -> Result<Response, Error> {
+    ///
+    /// Where requests are signed, this one is as it is now, and a refusal of its signature is an error.
+    pub(super) async fn send(&self, mut request: Request, whom: &str) -> Result<Response, Error> {
+        let Some(signing) = &self.signing else {
+            return self.exchange(request, whom).await;
+        };
+        let signed_at = signing.sign(&mut request).await?;
+        let response = self.exchange(request, whom).await?;
+        match response.status() {
+            StatusCode::UNAUTHORIZED => Err(signing.refused(response, signed_at).await),
+            _ => Ok(response),
+        }
+    }
+
+    async fn exchange(&self, request: Request, whom: &str) -> Result<Response, Error> {
         self.client.execute(request).await.map_err(|error| {
             let error = error.without_url();
+            if self.member
+                && let Some(refused) = vet::find(&error, whom).or_else(|| tls::find(&error))
+            {
+                return refused;
+            }
             let (code, message) = if error.is_connect() {
                 ("connect_failed", format!("no connection to {whom}"))
             } else {
@@ -139,7 +190,7 @@ pub(super) async fn collect(mut response: Response, longest: usize) -> Result<By
 
 /// TLS of our own choice: ring for the arithmetic, the machine's certificate store for trust, nothing process-wide. An
 /// endpoint without TLS trusts nobody, and needs no store.
-fn tls(needed: bool) -> Result<ClientConfig, Error> {
+fn authorities(needed: bool) -> Result<ClientConfig, Error> {
     let failed = |error: rustls::Error| {
         Error::unavailable("tls_failed", "TLS could not be set up")
             .with_hint("install the package ca-certificates")

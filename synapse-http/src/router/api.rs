@@ -2,8 +2,8 @@
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
-use axum::{extract::Request, response::IntoResponse, routing::Route};
-use synapse_core::{InferenceModule, NodeId};
+use axum::{extract::Request, middleware, response::IntoResponse, routing::Route};
+use synapse_core::{Error, InferenceModule, NodeId};
 use tower::{Layer, Service};
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     lifecycle::Lifecycle,
     routes::{self, Served},
 };
+use crate::signed::{self, Gate, Verifier};
 
 /// `module` as an OpenAI-compatible API, with the defaults of [`Api::builder`].
 ///
@@ -52,6 +53,7 @@ pub struct Api {
     routes: axum::Router,
     probes: axum::Router,
     lifecycle: Lifecycle,
+    verifier: Option<Arc<Verifier>>,
 }
 
 impl Api {
@@ -86,14 +88,55 @@ impl Api {
         self
     }
 
+    /// Demands a signature of every request but those for `/health/*`, as `verifier` does. Layers find who signed among
+    /// the extensions: [`SignedBy`](crate::SignedBy), and the same node as [`Caller`](synapse_core::Caller).
+    ///
+    /// Signatures are checked before any layer or route of yours is asked, wherever in the chain this stands. The
+    /// server is not ready before the verifier has [opened](Verifier::opened), 2 s after its start.
+    pub fn signed(mut self, verifier: impl Into<Arc<Verifier>>) -> Self {
+        let verifier = verifier.into();
+        let opens = verifier.clone();
+        self.verifier = Some(verifier);
+        self.ready_when("requests signed before its start to expire", async move {
+            opens.opened().await;
+            Ok(())
+        })
+    }
+
+    /// Has the server wait for `done` before it serves, as it waits for the module to initialise: until then
+    /// `/health/ready` and requests answer 503, which names `what` it waits for: `"the chain"`. Where `done` fails, so
+    /// does [`Server::serve`](crate::Server::serve).
+    pub fn ready_when(
+        self,
+        what: impl Into<Arc<str>>,
+        done: impl Future<Output = Result<(), Error>> + Send + 'static,
+    ) -> Self {
+        self.lifecycle.gate(what.into(), done);
+        self
+    }
+
     /// The routes alone, to embed elsewhere. Whoever does so owns the module's life: initialise it before, shut it
-    /// down after.
+    /// down after, and wait for whatever [`ready_when`](Self::ready_when) names.
     pub fn into_router(self) -> axum::Router {
         self.into_parts().0
     }
 
+    /// Whether it is for nodes alone.
+    pub(crate) fn demands_signatures(&self) -> bool {
+        self.verifier.is_some()
+    }
+
     pub(crate) fn into_parts(self) -> (axum::Router, Lifecycle) {
-        let router = self.routes.merge(self.probes).layer(DoorLayer);
+        let routes = match self.verifier {
+            Some(verifier) => {
+                let lifecycle = self.lifecycle.clone();
+                let gate = Gate { verifier, lifecycle };
+                self.routes
+                    .layer(middleware::from_fn_with_state(gate, signed::gate))
+            }
+            None => self.routes,
+        };
+        let router = routes.merge(self.probes).layer(DoorLayer);
         (router, self.lifecycle)
     }
 }
@@ -105,6 +148,7 @@ impl From<axum::Router> for Api {
             routes,
             probes: axum::Router::new(),
             lifecycle: Lifecycle::of(None),
+            verifier: None,
         }
     }
 }
@@ -119,6 +163,7 @@ impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Api")
             .field("lifecycle", &self.lifecycle)
+            .field("verifier", &self.verifier)
             .finish_non_exhaustive()
     }
 }
@@ -187,6 +232,7 @@ impl<M: InferenceModule> RouterBuilder<M> {
             routes: routes::api(served.clone()),
             probes: routes::probes(served),
             lifecycle,
+            verifier: None,
         }
     }
 }

@@ -15,15 +15,29 @@ const RESERVED: usize = 64 * 1024;
 /// Reads a body whole, decompressed where it says it is gzip. The limit is on what comes out: neither a lying length
 /// nor a bomb makes it hold more.
 pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
-    let announced = headers
+    match coding(headers)? {
+        Coding::Identity => read_raw(headers, body, limit).await,
+        Coding::Gzip => {
+            announced(headers, limit)?;
+            gunzipped(body, limit).await
+        }
+    }
+}
+
+/// Reads a body whole, as it was sent.
+pub(crate) async fn read_raw(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
+    let announced = announced(headers, limit)?;
+    plain(body, announced, limit).await
+}
+
+/// How long the body will be, where its head says so.
+fn announced(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Error> {
+    let length = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(too_large(limit));
-    }
-    match coding(headers)? {
-        Coding::Identity => plain(body, announced, limit).await,
-        Coding::Gzip => gunzipped(body, limit).await,
+    match length {
+        Some(length) if length > limit => Err(too_large(limit)),
+        length => Ok(length),
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::{
     fmt,
+    panic::resume_unwind,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use synapse_core::{Error, Health, InferenceModule, Retry};
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 
 /// When a client may ask again whether a module is initialised.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -18,7 +20,17 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Lifecycle {
     module: Option<Arc<dyn InferenceModule>>,
     stage: Arc<Mutex<(Stage, Instant)>>,
+    gates: Arc<Mutex<Vec<Gate>>>,
 }
+
+/// What a node waits for before it serves, besides its module.
+struct Gate {
+    what: Arc<str>,
+    /// Taken by whoever starts the node; the gate stays until it is open.
+    opens: Option<Opens>,
+}
+
+type Opens = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -32,7 +44,20 @@ impl Lifecycle {
         Self {
             module,
             stage: Arc::new(Mutex::new((Stage::Serving, Instant::now()))),
+            gates: Arc::default(),
         }
+    }
+
+    /// A start takes until `opens` is done, too; meanwhile the node says that it waits for `what`.
+    pub(super) fn gate(
+        &self,
+        what: Arc<str>,
+        opens: impl Future<Output = Result<(), Error>> + Send + 'static,
+    ) {
+        self.gates().push(Gate {
+            what,
+            opens: Some(Box::pin(opens)),
+        });
     }
 
     /// `initialize` is under way.
@@ -50,14 +75,35 @@ impl Lifecycle {
         self.enter(Stage::Draining);
     }
 
-    /// The module's `initialize`; nothing where there is no module.
+    /// The module's `initialize` and whatever else the node waits for, all at once.
     pub(crate) fn initialize(&self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
-        let module = self.module.clone();
+        let this = self.clone();
         async move {
-            match module {
-                Some(module) => module.initialize().await,
-                None => Ok(()),
+            let mut starting = JoinSet::new();
+            if let Some(module) = this.module.clone() {
+                starting.spawn(async move { module.initialize().await });
             }
+            this.spawn_gates(&mut starting);
+            while let Some(started) = starting.join_next().await {
+                match started.map_err(tokio::task::JoinError::try_into_panic) {
+                    Ok(started) => started?,
+                    Err(Ok(payload)) => resume_unwind(payload),
+                    Err(Err(_)) => {}
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn spawn_gates(&self, starting: &mut JoinSet<Result<(), Error>>) {
+        for gate in &mut *self.gates() {
+            let Some(opens) = gate.opens.take() else { continue };
+            let (gates, what) = (self.gates.clone(), gate.what.clone());
+            starting.spawn(async move {
+                opens.await?;
+                lock(&gates).retain(|gate| !Arc::ptr_eq(&gate.what, &what));
+                Ok(())
+            });
         }
     }
 
@@ -76,13 +122,11 @@ impl Lifecycle {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](synapse_core::ErrorKind::Unavailable) until the module is initialised.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         match self.stage().0 {
-            Stage::Starting => Err(
-                Error::unavailable("initialising", "the module is still initialising")
-                    .with_retry(Retry::After(ASK_AGAIN))
-                    .with_hint("GET /health/ready answers 200 once it is done"),
-            ),
+            Stage::Starting => Err(Error::unavailable("initialising", self.awaited())
+                .with_retry(Retry::After(ASK_AGAIN))
+                .with_hint("GET /health/ready answers 200 once it is done")),
             Stage::Serving | Stage::Draining => Ok(()),
         }
     }
@@ -91,9 +135,19 @@ impl Lifecycle {
     pub(super) fn health(&self) -> Health {
         let (stage, since) = *self.stage();
         match stage {
-            Stage::Starting => Health::unhealthy("the module is initialising").since(since),
+            Stage::Starting => Health::unhealthy(self.awaited()).since(since),
             Stage::Serving => Health::ready().since(since),
             Stage::Draining => Health::unhealthy("the server is shutting down").since(since),
+        }
+    }
+
+    /// What a start still takes. The module may be done sooner than the rest, which nobody asks.
+    fn awaited(&self) -> String {
+        let gates = self.gates();
+        let waits: Vec<&str> = gates.iter().map(|gate| &*gate.what).collect();
+        match waits[..] {
+            [] => "the module is initialising".to_owned(),
+            _ => format!("the node waits for {}", waits.join(", and for ")),
         }
     }
 
@@ -106,6 +160,14 @@ impl Lifecycle {
             .lock()
             .expect("nothing panics while it holds the stage")
     }
+
+    fn gates(&self) -> MutexGuard<'_, Vec<Gate>> {
+        lock(&self.gates)
+    }
+}
+
+fn lock(gates: &Mutex<Vec<Gate>>) -> MutexGuard<'_, Vec<Gate>> {
+    gates.lock().expect("nothing panics while it holds the gates")
 }
 
 impl fmt::Debug for Lifecycle {

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The reply that says `error`: its status, OpenAI's body, and when to come back where that is known.
-pub(super) fn refusal(error: &Error) -> Response {
+pub(crate) fn refusal(error: &Error) -> Response {
     let mut response = Response::new(error_body(error).into());
     *response.status_mut() = status_of(error);
     let headers = response.headers_mut();

@@ -35,6 +35,7 @@ struct State {
     uploading: bool,
     until_close: bool,
     broken: bool,
+    given_up: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +88,7 @@ impl Activity {
                 uploading: false,
                 until_close: false,
                 broken: false,
+                given_up: false,
             }),
         }
     }
@@ -163,6 +165,17 @@ impl Activity {
     pub(super) fn would_look_complete(&self) -> bool {
         let state = self.state();
         state.until_close && (state.broken || state.phase == Phase::Busy)
+    }
+
+    /// The connection took too long: nothing that waits for its peer is to arrive.
+    pub(super) fn give_up(&self) {
+        self.state().given_up = true;
+    }
+
+    /// Whether its end must be a reset rather than an orderly close.
+    pub(super) fn must_be_reset(&self) -> bool {
+        let given_up = self.state().given_up;
+        given_up || self.would_look_complete()
     }
 
     fn deadline(&self) -> Option<(Instant, Expired)> {

@@ -1,6 +1,6 @@
 //! One connection, from its accept to its last byte.
 
-use std::{convert::Infallible, future::poll_fn, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, future::poll_fn, io, net::SocketAddr, sync::Arc};
 
 use http::{HeaderValue, Method, Request, Response, Version, header};
 use hyper::{
@@ -9,7 +9,8 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, sync::watch};
+use rustls::ServerConfig;
+use tokio::{net::TcpStream, sync::watch, time::sleep};
 use tower::Service;
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
     body::{Paced, Watched},
     limits::{DEFAULT_HEADERS, Limits},
     socket::Socket,
+    wire::Wire,
 };
 
 /// hyper's buffers for one connection, at least.
@@ -34,13 +36,25 @@ pub(super) async fn connection(
     peer: SocketAddr,
     router: axum::Router,
     limits: Arc<Limits>,
+    tls: Option<Arc<ServerConfig>>,
     mut draining: watch::Receiver<bool>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps Nagle's delay");
     }
     let activity = Arc::new(Activity::new(&limits));
-    let socket = TokioIo::new(Socket::new(stream, activity.clone()));
+    let wire = Wire::new(stream, activity.clone());
+    let socket = match tls {
+        None => Socket::plain(wire, activity.clone()),
+        Some(tls) => {
+            let shaking_hands = Socket::tls(wire, activity.clone(), tls);
+            match in_time(shaking_hands, &activity, &limits, &mut draining).await {
+                Ok(socket) => socket,
+                Err(why) => return tracing::debug!(%peer, %why, "no TLS connection came about"),
+            }
+        }
+    };
+    let socket = TokioIo::new(socket);
     let (for_calls, pace) = (activity.clone(), limits.body);
     let service =
         service_fn(move |request| Box::pin(answer(request, peer, router.clone(), for_calls.clone(), pace)));
@@ -71,6 +85,26 @@ pub(super) async fn connection(
                 tracing::debug!(%peer, %error, "a connection broke");
             }
             socket.close().await;
+        }
+    }
+}
+
+/// A handshake, no longer than a head may take, and only as long as connections are wanted.
+async fn in_time(
+    shaking_hands: impl Future<Output = io::Result<Socket>>,
+    activity: &Activity,
+    limits: &Limits,
+    draining: &mut watch::Receiver<bool>,
+) -> io::Result<Socket> {
+    let late = sleep(limits.header);
+    tokio::pin!(shaking_hands, late);
+    tokio::select! {
+        biased;
+        _ = draining.wait_for(|draining| *draining) => Err(io::Error::other("the server stops")),
+        shaken = &mut shaking_hands => shaken,
+        () = late => {
+            activity.give_up();
+            Err(io::Error::other("it took too long"))
         }
     }
 }

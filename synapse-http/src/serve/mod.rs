@@ -5,7 +5,13 @@
 //! [initialise](synapse_core::InferenceModule::initialize) (until then `/health/ready` and requests answer 503), serves,
 //! stops accepting, lets every reply end, and shuts the module down.
 //!
-//! It speaks HTTP/1.1, and neither TLS nor HTTP/2: those end at the proxy in front.
+//! It speaks HTTP/1.1, plain or over [TLS](Server::tls), and no HTTP/2: that ends at the proxy in front.
+//!
+//! # Which address is which?
+//! A server *binds* an address of its machine: `0.0.0.0:8091`, `[::]:8091`, `127.0.0.1:0`. What a member *advertises*
+//! in its subnet's directory is where others reach it, and may be another one: a name, a forwarded port, the address
+//! outside of a NAT. Nothing here derives one from the other, and neither is in a node's certificate, which names the
+//! node's key alone. So it holds at any address, and moving needs no new one.
 
 mod accept;
 mod activity;
@@ -18,6 +24,7 @@ mod message;
 mod server;
 mod socket;
 mod stop;
+mod wire;
 
 use std::fmt;
 

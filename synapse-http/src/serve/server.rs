@@ -17,13 +17,13 @@ use super::{
     limits::Limits,
     stop::{Signals, Stop},
 };
-use crate::{Api, router::Lifecycle};
+use crate::{Api, router::Lifecycle, tls::ServerTls};
 
 /// A server that listens already, and the limits it will serve with.
 ///
 /// | limit | default | what it bounds |
 /// | --- | --- | --- |
-/// | [`header_timeout`](Self::header_timeout) | 10 s | a request's head, from its first byte (of a new connection: from its accept) |
+/// | [`header_timeout`](Self::header_timeout) | 10 s | a request's head, from its first byte (of a new connection: from its accept, the TLS handshake included) |
 /// | [`idle_timeout`](Self::idle_timeout) | 60 s | a connection between requests |
 /// | [`body_timeout`](Self::body_timeout) | 10 s | a pause in a request's body; after it, at least 1 KiB/s over all |
 /// | [`write_timeout`](Self::write_timeout) | 30 s | a client that takes less than 4 KiB of what waits for it |
@@ -54,6 +54,8 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
+    tls: Option<ServerTls>,
+    plain_http: bool,
     stop: Option<Stop>,
     on_ready: Option<Box<dyn FnOnce(SocketAddr) + Send>>,
 }
@@ -86,6 +88,8 @@ impl Server {
             address: listener.local_addr().map_err(not_listening)?,
             listener,
             limits: Limits::default(),
+            tls: None,
+            plain_http: false,
             stop: None,
             on_ready: None,
         })
@@ -95,6 +99,24 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Serves TLS: a node's own ([`NodeTls`](crate::tls::NodeTls)), which it renews while it serves, or an ordinary
+    /// certificate of files ([`PemFiles`](crate::tls::PemFiles)).
+    ///
+    /// Handshakes take place in the connection's own task and hold its place; they have the header timeout. Whatever
+    /// comes in that is no TLS is refused.
+    pub fn tls(mut self, tls: impl Into<ServerTls>) -> Self {
+        self.tls = Some(tls.into());
+        self
+    }
+
+    /// Whether an API that [demands signatures](Api::signed) may be served without TLS on an address that other
+    /// machines reach, such as within a private network or behind a proxy. No unless set: signatures show who asks,
+    /// and hide nothing.
+    pub fn allow_plain_http(mut self, allowed: bool) -> Self {
+        self.plain_http = allowed;
+        self
     }
 
     /// How long a request's head may take.
@@ -179,10 +201,13 @@ impl Server {
     /// module down.
     ///
     /// # Errors
-    /// What the module's `initialize` or `shutdown` said, with the code `shutdown_timeout` where the latter did not end
+    /// `plain_http_refused` where the API demands signatures, there is no TLS, and the address is not of loopback. What
+    /// the module's `initialize` or `shutdown` said, with the code `shutdown_timeout` where the latter did not end
     /// in time, and `shutdown_interrupted` where a further signal ended it.
     pub async fn serve(self, api: impl Into<Api>) -> Result<(), Error> {
-        let (router, lifecycle) = api.into().into_parts();
+        let api = api.into();
+        self.check_secrecy(&api)?;
+        let (router, lifecycle) = api.into_parts();
         let stop = match self.stop {
             Some(stop) => stop,
             None => Stop::Signals(Signals::listen()?),
@@ -192,6 +217,8 @@ impl Server {
             acceptor: Some(Acceptor::new(self.listener, &limits)),
             limits,
             router,
+            tls: self.tls,
+            renewing: JoinSet::new(),
             stop,
             draining: watch::Sender::new(false),
             connections: JoinSet::new(),
@@ -209,6 +236,24 @@ impl Server {
         run.drain().await;
         served.and(run.shut_down(&lifecycle).await)
     }
+
+    fn check_secrecy(&self, api: &Api) -> Result<(), Error> {
+        if self.tls.is_some()
+            || self.plain_http
+            || self.address.ip().is_loopback()
+            || !api.demands_signatures()
+        {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            "plain_http_refused",
+            format!(
+                "an API for nodes would be served on {} without TLS, and everybody on the way could read it",
+                self.address
+            ),
+        )
+        .with_hint("serve with the node's TLS, bind 127.0.0.1, or allow plain HTTP where the network itself is private"))
+    }
 }
 
 impl fmt::Debug for Server {
@@ -216,6 +261,7 @@ impl fmt::Debug for Server {
         f.debug_struct("Server")
             .field("address", &self.address)
             .field("limits", &self.limits)
+            .field("tls", &self.tls)
             .field("stop", &self.stop)
             .finish_non_exhaustive()
     }
@@ -226,6 +272,9 @@ struct Run {
     acceptor: Option<Acceptor>,
     limits: Arc<Limits>,
     router: axum::Router,
+    tls: Option<ServerTls>,
+    /// What renews the certificate while connections are accepted.
+    renewing: JoinSet<()>,
     stop: Stop,
     draining: watch::Sender<bool>,
     connections: JoinSet<()>,
@@ -239,6 +288,10 @@ impl Run {
         lifecycle.starting();
         starting.spawn(lifecycle.initialize());
         let mut acceptor = self.acceptor.take().expect("a server runs once");
+        let tls = self.tls.as_ref().map(ServerTls::config);
+        if let Some(tls) = self.tls.take() {
+            self.renewing.spawn(tls.keep_fresh());
+        }
         loop {
             tokio::select! {
                 biased;
@@ -253,7 +306,7 @@ impl Run {
                 Some(_) = self.connections.join_next() => {}
                 (stream, peer, place) = acceptor.next() => {
                     let serving = connection(
-                        stream, peer, self.router.clone(), self.limits.clone(), self.draining.subscribe(),
+                        stream, peer, self.router.clone(), self.limits.clone(), tls.clone(), self.draining.subscribe(),
                     );
                     self.connections.spawn(async move {
                         serving.await;
@@ -267,6 +320,7 @@ impl Run {
     /// Lets every connection end, for as long as the drain may take.
     async fn drain(&mut self) {
         self.draining.send_replace(true);
+        self.renewing.shutdown().await;
         let late = sleep(self.limits.drain);
         tokio::pin!(late);
         while !self.connections.is_empty() {

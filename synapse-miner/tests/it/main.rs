@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it finds none")]
 
+mod advertise;
 mod engine;
 mod queue;
 mod queue_endings;

@@ -76,15 +76,18 @@ pub(super) async fn ask(
         answered: false,
     });
     let answering = miner.module().run_inference(input);
-    let result = bounded("sent no content", first_content, answering)
-        .await
-        .map(|mut output| {
-            pending.tap_mut().answered = true;
-            miner.observe(Observation::FirstContent(started.elapsed()));
-            // A member cannot claim to be another.
-            output.head = std::mem::take(&mut output.head).with_served_by(miner.node().clone());
-            output
-        });
+    let answer = tokio::select! {
+        biased;
+        answer = bounded("sent no content", first_content, answering) => answer,
+        silent = miner.silence().turned_away() => Err(silent),
+    };
+    let result = answer.map(|mut output| {
+        pending.tap_mut().answered = true;
+        miner.observe(Observation::FirstContent(started.elapsed()));
+        // A member cannot claim to be another.
+        output.head = std::mem::take(&mut output.head).with_served_by(miner.node().clone());
+        output.map_body(|body| miner.silence().end(body))
+    });
     Some(pending.settle(result))
 }
 

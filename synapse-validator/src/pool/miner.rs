@@ -18,7 +18,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::balance::{Meter, Observation};
+use super::{
+    balance::{Meter, Observation},
+    silence::Silence,
+};
 
 /// Failures in a row after which a member is no longer asked for a while.
 const FAILURES_TO_EJECT: u32 = 3;
@@ -36,6 +39,7 @@ pub(super) struct Miner {
     ready: AtomicBool,
     tried: AtomicBool,
     leaving: watch::Sender<bool>,
+    silence: Silence,
     in_flight: AtomicU32,
     idle: Notify,
     requests: AtomicU64,
@@ -58,6 +62,7 @@ impl Miner {
             ready: AtomicBool::new(false),
             tried: AtomicBool::new(false),
             leaving: watch::Sender::new(false),
+            silence: Silence::new(),
             in_flight: AtomicU32::new(0),
             idle: Notify::new(),
             requests: AtomicU64::new(0),
@@ -79,6 +84,11 @@ impl Miner {
 
     pub(super) fn module(&self) -> &Arc<dyn InferenceModule> {
         &self.module
+    }
+
+    /// How long it has not answered when it was looked at.
+    pub(super) fn silence(&self) -> &Silence {
+        &self.silence
     }
 
     pub(super) fn load(&self) -> f64 {
@@ -137,8 +147,8 @@ impl Miner {
         !same || !was_ready || first
     }
 
-    /// It does not answer. Says whether that is news.
-    pub(super) fn is_silent(&self) -> bool {
+    /// It cannot be asked. Says whether that is news.
+    pub(super) fn is_down(&self) -> bool {
         let first = !self.tried.swap(true, Ordering::SeqCst);
         self.ready.swap(false, Ordering::SeqCst) || first
     }

@@ -27,6 +27,7 @@ mod miner;
 mod random;
 mod roster;
 mod settings;
+mod silence;
 mod snapshot;
 mod tend;
 
@@ -56,8 +57,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// - a miner that joins is initialised in the background, again and again until it answers, and asked only then;
 /// - a miner that leaves or moves is asked no more, its replies under way may end (30 s at most), and it is shut down;
-/// - each miner's health and capabilities are looked at every 15 s. Two looks missed, or one unhealthy, and it is
+/// - each miner's health and capabilities are looked at every 5 s. Two looks missed, or one unhealthy, and it is
 ///   asked no more until it can be initialised again;
+/// - what waits on a miner that stopped answering is ended, see [below](#a-miner-that-stops-answering);
 /// - a miner that failed three requests in a row is ejected for 5 s, doubling up to 5 minutes while it goes on; at most
 ///   half of the miners (but always one) are ejected at once, and who is ejected is still asked when nobody else is left.
 ///
@@ -69,6 +71,22 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A miner whose module speaks another [`interface`](MinerPool::interface) than the pool's is not asked, and one that
 /// cannot be connected is no member: the metric `pool.unreachable` counts those. As long as some miner was not tried
 /// yet, a model that nobody serves is `no_miner_ready` rather than unknown.
+///
+/// # A miner that stops answering
+///
+/// A process that is frozen, or a machine that is gone, closes no connection: whoever waits on it would wait for ever.
+/// So it is what the miner says of its health that counts, never how long a reply takes. A look that has no answer
+/// within 4 s is repeated after half a second:
+///
+/// | looks without an answer | after the miner froze | what follows |
+/// | --- | --- | --- |
+/// | 1 | 4 to 12 s | nothing: it may be busy |
+/// | 2 | 8 to 17 s | nobody asks it; who waits for its first content, or a reply that is not streamed, is sent elsewhere |
+/// | 3 | 12 to 21 s | replies that are streamed and got nothing since the look before end, broken |
+///
+/// Both are the error `miner_silent`, and a failure of the miner. An answer of any kind begins the count anew: a miner
+/// that says it is unhealthy, or refuses connections because it is being shut down, may finish what it has. A miner that
+/// is merely slow is left alone, and so is a stream that still moves.
 ///
 /// [`shutdown`](InferenceModule::shutdown) drains and ends all of it (where it is given up midway, the next
 /// `initialize` first brings it to its end); dropping the pool ends its tasks at once, and
@@ -139,7 +157,8 @@ impl MinerPool {
         self
     }
 
-    /// Looks at each miner so often, every 15 s by default, with jitter.
+    /// Looks at each miner so often, every 5 s by default, with jitter (from half of it to one and a half). What waits on
+    /// a miner that stops answering waits longer by as much as this is longer.
     #[must_use]
     pub fn probe_interval(mut self, interval: Duration) -> Self {
         self.settings.probe_interval = interval;

@@ -11,7 +11,7 @@ pub(super) struct Settings {
     pub(super) first_content: Duration,
     /// Pause between two looks at a member that answers.
     pub(super) probe_interval: Duration,
-    /// Wait for a member's health.
+    /// Wait for a member's health: how late a busy member may be.
     pub(super) probe_timeout: Duration,
     /// Wait for a member's `initialize`.
     pub(super) initialize_timeout: Duration,
@@ -25,7 +25,7 @@ pub(super) struct Settings {
     /// Wait for a member's `shutdown`.
     pub(super) shutdown_timeout: Duration,
     /// Members initialised, and members looked at, at the same moment: each has as many places, so that those who never
-    /// answer do not keep the pool from looking at those who do.
+    /// answer do not keep the pool from looking at those who do. (More that freeze at one moment are noticed later.)
     pub(super) at_once: usize,
 }
 
@@ -34,8 +34,8 @@ impl Default for Settings {
         Self {
             attempts: 3,
             first_content: Duration::from_secs(300),
-            probe_interval: Duration::from_secs(15),
-            probe_timeout: Duration::from_secs(5),
+            probe_interval: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(4),
             initialize_timeout: Duration::from_secs(10),
             startup_wait: Duration::from_secs(10),
             retry_pause: Duration::from_millis(500),

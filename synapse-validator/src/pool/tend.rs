@@ -1,9 +1,9 @@
 //! Looking after one member, from its joining to its leaving.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use semver::VersionReq;
-use synapse_core::{Error, InferenceModule as _};
+use synapse_core::{Error, InferenceModule as _, ModuleCapabilities};
 use tokio::{sync::Semaphore, time::sleep};
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     settings::Settings,
 };
 
-/// Looks in a row that a ready member must miss to count as silent.
+/// Looks in a row that a ready member must miss to be asked no more.
 const MISSED_LOOKS: u32 = 2;
 /// The code of an answer that says so itself.
 const UNHEALTHY: &str = "miner_unhealthy";
@@ -76,7 +76,7 @@ impl Care {
                 }
                 Err(error) => error,
             };
-            let news = miner.is_silent();
+            let news = miner.is_down();
             if error.code() == INTERFACE_MISMATCH {
                 // Once, until it fits: it may have been silent before.
                 if !std::mem::replace(&mut misfit, true) {
@@ -96,13 +96,20 @@ impl Care {
     async fn initialize(&self, miner: &Miner) -> Result<(), Error> {
         {
             let _permit = self.initializing.acquire().await;
+            // Whether one that fell silent is back is known sooner than whether it can be initialised.
+            if miner.silence().is_any()
+                && let Err(error) = self.examine(miner).await
+                && !says_so(&error)
+            {
+                return Err(error);
+            }
             let limit = self.settings.initialize_timeout;
             bounded("did not initialise", limit, miner.module().initialize()).await?;
         }
         self.look(miner).await
     }
 
-    /// Looks at a ready member until it is silent, and says why it is.
+    /// Looks at a ready member until it is not to be asked, and says why.
     async fn watch(&self, miner: &Miner) -> Error {
         let mut missed = 0;
         loop {
@@ -120,12 +127,25 @@ impl Care {
         }
     }
 
-    /// Asks for health and capabilities, and whether the interface is one that fits.
+    /// Whether it can be asked: it says that it is well, and speaks an interface that fits.
     async fn look(&self, miner: &Miner) -> Result<(), Error> {
-        let _permit = self.looking.acquire().await;
+        let capabilities = {
+            let _permit = self.looking.acquire().await;
+            self.examine(miner).await?
+        };
+        capabilities.check_interface(&self.interface)?;
+        if miner.answers(capabilities) {
+            tracing::info!(miner = %miner.node(), "a miner is ready");
+            self.roster.note_change();
+        }
+        Ok(())
+    }
+
+    /// Asks for health and capabilities, and keeps count of how often nothing comes back.
+    async fn examine(&self, miner: &Miner) -> Result<ModuleCapabilities, Error> {
         let module = miner.module();
-        let limit: Duration = self.settings.probe_timeout;
-        let capabilities = bounded("did not say how it is", limit, async {
+        let limit = self.settings.probe_timeout;
+        let examined = bounded("did not say how it is", limit, async {
             let health = module.health_check().await?;
             if !health.is_serving() {
                 let why = health.reason().unwrap_or("no reason given").to_owned();
@@ -136,13 +156,9 @@ impl Care {
             }
             Ok(module.get_capabilities())
         })
-        .await?;
-        capabilities.check_interface(&self.interface)?;
-        if miner.answers(capabilities) {
-            tracing::info!(miner = %miner.node(), "a miner is ready");
-            self.roster.note_change();
-        }
-        Ok(())
+        .await;
+        miner.silence().note(&examined);
+        examined
     }
 }
 

@@ -10,6 +10,7 @@ mod pool_failover;
 mod pool_load;
 mod pool_membership;
 mod pool_opinion;
+mod pool_silent;
 mod pool_start;
 mod rate_limit;
 mod rate_limit_exact;

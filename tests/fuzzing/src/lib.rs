@@ -4,13 +4,20 @@
 //! # Panics
 //! Every function here panics where what must hold does not.
 
+mod signed;
+
+use std::time::UNIX_EPOCH;
+
 use bytes::Bytes;
 use http::HeaderValue;
-use synapse_core::{Chunk, ErrorKind, Framing, Input, Task, View, Wire};
+use synapse_core::{Chunk, ErrorKind, Framing, Input, NodeId, Task, View, Wire};
 use synapse_http::{
     OpenAi,
     sse::{Framer, Limits, Rest},
+    tls::NodeClaim,
 };
+
+pub use self::signed::signed_headers;
 
 /// A request body: read, edited, read again. The first byte chooses the task.
 pub fn openai_request(data: &[u8]) {
@@ -146,6 +153,23 @@ pub fn sse(data: &[u8]) {
     }
     let over = left.iter().all(|byte| is_blank(*byte));
     assert!(failed.is_some() || over, "{} bytes were lost", left.len());
+}
+
+/// A node's certificate: read without a panic, or refused as none; what it says is not believed of anybody else.
+pub fn node_certificate(data: &[u8]) {
+    let claim = match NodeClaim::read(data) {
+        Ok(claim) => claim,
+        Err(error) => return assert_eq!(error.code(), "tls_not_a_node", "{error:?}"),
+    };
+    assert!(claim.tls_key().len() < data.len());
+    assert!(claim.node().as_str().len() <= 64, "{claim:?}");
+    for now in [claim.not_before(), claim.not_after(), UNIX_EPOCH] {
+        let other = claim.check(&NodeId::from("somebody else"), now);
+        assert_eq!(other.expect_err("it is another's").code(), "tls_wrong_key");
+        if let Err(error) = claim.check(claim.node(), now) {
+            assert!(error.code().starts_with("tls_"), "{error:?}");
+        }
+    }
 }
 
 /// A line end, or a byte of a byte order mark, which belongs to no event either.

@@ -31,12 +31,30 @@ fn the_corpus_of_streams() {
     replay("sse", fuzzing::sse);
 }
 
+#[test]
+fn the_corpus_of_signed_headers() {
+    replay("signed_headers", fuzzing::signed_headers);
+}
+
+#[test]
+fn the_corpus_of_certificates() {
+    replay("node_certificate", fuzzing::node_certificate);
+}
+
 proptest! {
     #[test]
     fn random_bytes(data in prop::collection::vec(any::<u8>(), 0..200)) {
         fuzzing::openai_request(&data);
         fuzzing::openai_reply(&data);
         fuzzing::sse(&data);
+        fuzzing::signed_headers(&data);
+    }
+
+    #[test]
+    fn a_certificate_with_a_byte_changed(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut certificate = include_bytes!("../../../fuzz/corpus/node_certificate/sr25519").to_vec();
+        *at.get_mut(&mut certificate) = byte;
+        fuzzing::node_certificate(&certificate);
     }
 
     #[test]

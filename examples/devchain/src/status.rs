@@ -1,0 +1,137 @@
+//! What a chain says of itself and its subnets.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use synapse_chain::{LocalChain, LocalSubnet, Supply};
+use synapse_core::{
+    Directory, Epoch, EpochId, Error, NodeId, Stake, Subnet, SubnetId, SubnetParams, Weights,
+};
+
+use crate::table::Table;
+
+/// Show a chain: its height, its subnets, their epochs and members.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The chain.
+    #[arg(long, default_value = "http://127.0.0.1:9933")]
+    chain: String,
+    /// One JSON document instead of tables.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One subnet, as it is now.
+struct Seen {
+    id: SubnetId,
+    epoch: Epoch,
+    params: SubnetParams,
+    directory: Directory,
+    /// What the epoch before paid out.
+    payouts: Vec<(NodeId, Stake)>,
+    /// What validators submitted for this epoch.
+    weights: Vec<(NodeId, Weights)>,
+}
+
+pub(crate) async fn status(options: &Options) -> Result<(), Error> {
+    let patience = Duration::from_secs(3);
+    let chain = LocalChain::remote(&options.chain).patience(patience).connect().await?;
+    let supply = chain.supply().await?;
+    let mut subnets = Vec::new();
+    for id in chain.subnets().await? {
+        subnets.push(see(&chain.subnet(id).await?).await?);
+    }
+    if options.json {
+        let document = json!({
+            "chain": chain.id(),
+            "head": *chain.head().current(),
+            "supply": supply,
+            "subnets": subnets.iter().map(Seen::document).collect::<Vec<_>>(),
+        });
+        println!("{document:#}");
+    } else {
+        show(&chain, supply, &subnets);
+    }
+    Ok(())
+}
+
+async fn see(subnet: &LocalSubnet) -> Result<Seen, Error> {
+    let epoch = *subnet.epochs().current();
+    let payouts = match epoch.id.0.checked_sub(1) {
+        Some(before) => subnet.payouts(EpochId(before)).await?,
+        None => Vec::new(),
+    };
+    Ok(Seen {
+        id: subnet.id(),
+        epoch,
+        params: (*subnet.params().current()).clone(),
+        directory: (*subnet.directory().current()).clone(),
+        payouts,
+        weights: subnet.weights(epoch.id).await?,
+    })
+}
+
+fn show(chain: &LocalChain, supply: Supply, subnets: &[Seen]) {
+    println!(
+        "chain {}  block {}  issued {}  burned {}",
+        chain.id(),
+        chain.block(),
+        supply.issued,
+        supply.burned
+    );
+    for subnet in subnets {
+        let Epoch { id, phase, ends, .. } = subnet.epoch;
+        let phase = format!("{phase:?}").to_lowercase();
+        println!("\nsubnet {}  epoch {id}, {phase}, until block {ends}", subnet.id);
+        let mut members = Table::new(["MEMBER", "ROLE", "STAKE", "PAID", "ENDPOINT"]);
+        for member in subnet.directory.members() {
+            let endpoint = member.endpoint.as_ref().map_or("-".to_owned(), ToString::to_string);
+            members.row([
+                member.node.to_string(),
+                format!("{:?}", member.role).to_lowercase(),
+                member.stake.to_string(),
+                subnet.paid(&member.node).to_string(),
+                endpoint,
+            ]);
+        }
+        print!("{members}");
+        if subnet.weights.is_empty() {
+            continue;
+        }
+        let mut weights = Table::new(["WEIGHTS OF", "MINER", "WEIGHT"]);
+        for (validator, of) in &subnet.weights {
+            for weight in of.as_slice() {
+                weights.row([
+                    validator.to_string(),
+                    weight.node.to_string(),
+                    weight.value.to_string(),
+                ]);
+            }
+        }
+        print!("{weights}");
+    }
+}
+
+impl Seen {
+    fn paid(&self, node: &NodeId) -> Stake {
+        let paid = self.payouts.iter().find(|(to, _)| to == node);
+        paid.map_or(Stake(0), |(_, amount)| *amount)
+    }
+
+    fn document(&self) -> Value {
+        let members = self.directory.members().iter();
+        json!({
+            "subnet": self.id,
+            "epoch": self.epoch,
+            "params": self.params,
+            "members": members.map(|member| {
+                let mut document = json!(member);
+                document["last_payout"] = json!(self.paid(&member.node));
+                document
+            }).collect::<Vec<_>>(),
+            "weights": self.weights.iter().map(|(validator, weights)| {
+                json!({"validator": validator, "weights": weights})
+            }).collect::<Vec<_>>(),
+        })
+    }
+}

@@ -1,0 +1,82 @@
+//! A handle's signer, and the nonces that it uses up.
+
+use std::sync::Arc;
+
+use synapse_core::{BlockNumber, Error, ErrorKind, keys::Signer};
+use tokio::sync::Mutex;
+
+use crate::{Call, Receipt, Transaction, backend::Backend};
+
+/// For how many blocks a transaction of a handle is valid.
+const VALID_FOR: u64 = 64;
+/// How often another process with the same key may be ahead.
+const MOST_ATTEMPTS: usize = 8;
+
+/// Signs calls, one after another: each takes the account's next nonce.
+#[derive(Debug)]
+pub(super) struct Wallet {
+    signer: Arc<dyn Signer>,
+    turn: Mutex<()>,
+}
+
+impl Wallet {
+    pub(super) fn new(signer: Arc<dyn Signer>) -> Self {
+        Self {
+            signer,
+            turn: Mutex::new(()),
+        }
+    }
+
+    pub(super) fn signer(&self) -> &dyn Signer {
+        &*self.signer
+    }
+
+    /// Signs a call and waits for its receipt. Signs again only where the first can never take effect: another
+    /// transaction used its nonce up, no block took it in its time, or the chain never had it.
+    pub(super) async fn submit(&self, backend: &dyn Backend, call: Call) -> Result<Receipt, Error> {
+        let _turn = self.turn.lock().await;
+        backend.ready().await?;
+        let mut transaction = Transaction {
+            chain: backend.chain().clone(),
+            account: self.signer.address().clone(),
+            nonce: 0,
+            valid_until: BlockNumber(0),
+            call,
+        };
+        let mut attempts = 0;
+        loop {
+            transaction.nonce = backend.account(&transaction.account).await?.next_nonce;
+            transaction.valid_until = BlockNumber(backend.head().current().block.0.saturating_add(VALID_FOR));
+            let signed = transaction.sign(&*self.signer).await?;
+            let hash = signed.hash();
+            let refused = match backend.submit(signed).await {
+                Err(error) if is_void(&error) => error,
+                verdict => return verdict,
+            };
+            if let Some(receipt) = backend.receipt(&hash).await? {
+                return Ok(receipt);
+            }
+            attempts += 1;
+            if attempts == MOST_ATTEMPTS {
+                return Err(refused.with_hint("another process signs with this key: let one of them do it"));
+            }
+        }
+    }
+}
+
+/// Whether a backend's refusal means that the transaction is in no block, and never will be.
+fn is_void(refusal: &Error) -> bool {
+    matches!(
+        refusal.code(),
+        "transaction_replayed" | "nonce_taken" | "nonce_gap" | "transaction_expired"
+    )
+}
+
+pub(super) fn no_signer() -> Error {
+    Error::new(
+        ErrorKind::Unauthenticated,
+        "no_signer",
+        "a transfer is signed by whoever pays",
+    )
+    .with_hint("give the handle a signer: chain.with_signer(keys.coldkey())")
+}

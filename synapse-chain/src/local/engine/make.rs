@@ -1,0 +1,170 @@
+//! Making blocks.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use synapse_core::{BlockNumber, Error, SubnetId, WatchSender};
+
+use super::{Engine, Making, Pace, Shared};
+use crate::{
+    Head, Outcome, Receipt, TxHash,
+    local::{
+        apply::Moment,
+        block::{Block, Recorded},
+        call::Entry,
+    },
+};
+
+/// Calls that were applied, and what came of them.
+type Applied = Vec<(TxHash, Arc<Entry>, Outcome)>;
+
+impl Engine {
+    /// Does what waits: at once where blocks come by hand, in a block otherwise.
+    pub(in crate::local) fn work(&self) -> Result<(), Error> {
+        let mut making = self.making.lock().expect("no block panics halfway");
+        if self.pace == Pace::Open {
+            self.apply_at_once();
+            return Ok(());
+        }
+        self.make(&mut making, false)
+    }
+
+    /// Makes the block that the clock asks for.
+    pub(in crate::local) fn tick(&self) -> Result<(), Error> {
+        let mut making = self.making.lock().expect("no block panics halfway");
+        self.make(&mut making, true)
+    }
+
+    /// Makes blocks by hand.
+    pub(crate) fn advance(&self, blocks: u64) -> Result<(), Error> {
+        let mut making = self.making.lock().expect("no block panics halfway");
+        if self.pace == Pace::Open {
+            self.step(&making, blocks);
+            return Ok(());
+        }
+        (0..blocks).try_for_each(|_| self.make(&mut making, true))
+    }
+
+    fn apply_at_once(&self) {
+        let mut shared = self.lock();
+        let head = shared.head;
+        loop {
+            let applied = shared.apply_waiting(&self.chain, head.block);
+            if applied.is_empty() {
+                return;
+            }
+            shared.commit(head, applied, &self.head);
+        }
+    }
+
+    fn step(&self, making: &Making, blocks: u64) {
+        let mut shared = self.lock();
+        let mut head = shared.head;
+        for _ in 0..blocks {
+            head = Head::new(BlockNumber(head.block.0.saturating_add(1)), making.clock.after(head));
+            shared.state.enter(head.block);
+        }
+        shared.commit(head, Vec::new(), &self.head);
+    }
+
+    /// Makes a block of what waits, commits it, and only then tells anybody. Where the commit fails, the state goes
+    /// back to the last committed block and the chain halts: what is on disk now is known when it is opened again.
+    fn make(&self, making: &mut Making, even_empty: bool) -> Result<(), Error> {
+        let mut shared = self.lock();
+        if let Some(cause) = &shared.halted {
+            return Err(cause.clone());
+        }
+        let height = BlockNumber(shared.head.block.0 + 1);
+        let head = Head::new(height, making.clock.after(shared.head));
+        let applied = shared.apply_waiting(&self.chain, height);
+        if applied.is_empty() && !even_empty {
+            return Ok(());
+        }
+        shared.state.enter(height);
+        if let Some(store) = &making.store {
+            let changes = shared.state.changes();
+            drop(shared);
+            let bytes = block(head, making.parent, &applied).to_bytes();
+            let stored = store.commit(height, &bytes, &changes);
+            making.parent = TxHash::of(&bytes);
+            shared = self.lock();
+            if let Err(error) = stored {
+                shared.halt(&error);
+                return Err(error);
+            }
+        }
+        shared.commit(head, applied, &self.head);
+        Ok(())
+    }
+}
+
+fn block(head: Head, parent: TxHash, applied: &Applied) -> Block {
+    Block {
+        height: head.block,
+        parent,
+        time: head.time,
+        calls: applied
+            .iter()
+            .map(|(_, call, outcome)| Recorded {
+                call: call.clone(),
+                outcome: outcome.clone(),
+            })
+            .collect(),
+    }
+}
+
+impl Shared {
+    /// Applies as many of the waiting calls as a block holds, without committing anything.
+    fn apply_waiting(&mut self, chain: &crate::ChainId, block: BlockNumber) -> Applied {
+        let state = &self.state;
+        let calls = self.mempool.take(block, |account| {
+            state.accounts.committed(account).map_or(0, |record| record.nonce)
+        });
+        let moment = Moment {
+            chain,
+            head: self.head.block,
+            block,
+        };
+        calls
+            .into_iter()
+            .map(|(hash, call)| {
+                let outcome = self.state.apply(&call, moment);
+                (hash, call, outcome)
+            })
+            .collect()
+    }
+
+    /// What the block changed is so from now on: tells its followers, and then its callers.
+    fn commit(&mut self, head: Head, applied: Applied, heads: &WatchSender<Head>) {
+        let block = head.block;
+        let changed: BTreeSet<SubnetId> = self.state.members.changes().map(|((id, _), _)| *id).collect();
+        self.state.commit();
+        self.followers.tell(&self.state, &changed, block);
+        if self.head != head {
+            self.head = head;
+            heads.set(head);
+        }
+        let mut receipts = Vec::with_capacity(applied.len());
+        for (hash, call, outcome) in applied {
+            let receipt = Receipt::new(hash, block, outcome);
+            if matches!(*call, Entry::Signed(_)) {
+                self.receipts.keep(receipt.clone());
+            }
+            receipts.push(receipt);
+        }
+        self.receipts.forget(block);
+        self.mempool.settle(receipts);
+    }
+
+    fn halt(&mut self, error: &Error) {
+        tracing::error!(%error, "the chain halts: a block could not be stored");
+        self.state.discard();
+        let halted = Error::unavailable(
+            "chain_halted",
+            "the chain makes no blocks since one could not be stored",
+        )
+        .with_hint("see to the store, and open the chain again")
+        .with_source(error.clone());
+        self.mempool.fail(error, &halted);
+        self.halted = Some(halted);
+    }
+}

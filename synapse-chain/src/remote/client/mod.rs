@@ -1,0 +1,11 @@
+//! A chain in another process.
+
+mod backoff;
+mod builder;
+mod chain;
+mod follow;
+mod http;
+mod link;
+mod submit;
+
+pub use self::builder::RemoteChainBuilder;

@@ -1,0 +1,85 @@
+//! Funds out of nothing, for development.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use synapse_core::{Error, ErrorKind, NodeId, Stake};
+
+use super::{Served, answer, read::check_name, submit};
+use crate::{local::LocalCall, remote::wire::Wish};
+
+const LONGEST_BODY: usize = 1024;
+
+/// Gives an amount once an account.
+#[derive(Debug, Clone)]
+pub(super) struct Faucet {
+    amount: Stake,
+    most: usize,
+    given: Arc<Mutex<BTreeSet<NodeId>>>,
+}
+
+impl Faucet {
+    pub(super) fn new(amount: Stake, most: usize) -> Self {
+        Self {
+            amount,
+            most,
+            given: Arc::default(),
+        }
+    }
+
+    /// Notes that `account` is given something, unless it was already.
+    fn reserve(&self, account: &NodeId) -> Result<(), Error> {
+        let refuse = |why: String| Err(Error::new(ErrorKind::RateLimited, "faucet_dry", why));
+        let mut given = self.given.lock().expect("nothing panics while it holds the set");
+        if given.contains(account) {
+            return refuse(format!("the faucet gave {account} its amount already"));
+        }
+        if given.len() >= self.most {
+            return refuse(format!("the faucet gave to {} accounts, and gives to no more", self.most));
+        }
+        given.insert(account.clone());
+        Ok(())
+    }
+
+    fn release(&self, account: &NodeId) {
+        let mut given = self.given.lock().expect("nothing panics while it holds the set");
+        given.remove(account);
+    }
+}
+
+async fn fund(served: &Served, call: LocalCall) -> Result<(), Error> {
+    let receipt = served.backend().submit_local(call).await?;
+    receipt.outcome.into_result().map(drop)
+}
+
+pub(super) async fn give(State(served): State<Arc<Served>>, request: Request) -> Response {
+    let given = async {
+        let Some(faucet) = &served.faucet else {
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                "no_faucet",
+                "this chain gives nothing away",
+            ));
+        };
+        let body = submit::read(request.into_body(), LONGEST_BODY).await?;
+        let Wish { account } = submit::parse(&body)?;
+        check_name(account.as_str())?;
+        faucet.reserve(&account)?;
+        let call = LocalCall::Fund {
+            account: account.clone(),
+            amount: faucet.amount,
+        };
+        if let Err(error) = fund(&served, call).await {
+            faucet.release(&account);
+            return Err(error);
+        }
+        served.backend().account(&account).await
+    };
+    answer(given.await)
+}

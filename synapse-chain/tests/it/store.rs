@@ -1,0 +1,215 @@
+use std::{fs, path::Path};
+
+use redb::{Database, ReadableTable as _, TableDefinition};
+use synapse_chain::LocalChain;
+use synapse_core::{NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams, keys::Signer as _};
+
+use crate::{code, key};
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const STATE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("state");
+
+/// A chain of a few blocks: key 1 owns key 2, a miner, and paid 5 to somebody.
+async fn lived_in(directory: &Path) -> LocalChain {
+    let chain = LocalChain::builder().store(directory).seed(3).build().unwrap();
+    chain.create_subnet(SubnetId(7), SubnetParams::default()).unwrap();
+    let (owner, node) = (key(1), key(2));
+    chain.fund(owner.address(), Stake(100)).unwrap();
+    let subnet = chain.subnet(SubnetId(7)).await.unwrap().with_signer(owner.clone());
+    subnet.register_node(&*node, Role::Miner, Stake(30)).await.unwrap();
+    chain
+        .with_signer(owner)
+        .transfer(&"somebody".into(), Stake(5))
+        .await
+        .unwrap();
+    chain
+}
+
+/// Whether the chain in the directory is that one, and goes on.
+async fn check_lived_in(directory: &Path) {
+    let chain = LocalChain::open(directory).unwrap();
+    assert_eq!(chain.block().0, 4);
+    let account = chain.account(key(1).address()).await.unwrap();
+    assert_eq!((account.balance, account.next_nonce), (Stake(65), 2));
+    let subnet = chain.subnet(SubnetId(7)).await.unwrap();
+    let directory = subnet.directory().current();
+    assert_eq!(directory.members()[0].owner, *key(1).address());
+    assert_eq!(chain.verify().unwrap(), 4);
+    chain.fund(&"somebody".into(), Stake(1)).unwrap();
+    assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(6));
+}
+
+/// A copy of the file as the system has it, as after kill -9.
+fn copy(from: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    fs::copy(from.join("chain.redb"), copy.path().join("chain.redb")).unwrap();
+    copy
+}
+
+#[tokio::test]
+async fn a_chain_goes_on_where_it_was_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let id = lived_in(directory.path()).await.id().clone();
+    assert_eq!(*LocalChain::open(directory.path()).unwrap().id(), id);
+    check_lived_in(directory.path()).await;
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_process_that_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let chain = lived_in(directory.path()).await;
+    check_lived_in(copy(directory.path()).path()).await;
+    drop(chain);
+}
+
+#[tokio::test]
+async fn a_transaction_is_no_news_to_a_chain_that_was_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let chain = LocalChain::open(directory.path()).unwrap();
+    let alice = key(1);
+    chain.fund(alice.address(), Stake(10)).unwrap();
+    let transaction = synapse_chain::Transaction {
+        chain: chain.id().clone(),
+        account: alice.address().clone(),
+        nonce: 0,
+        valid_until: synapse_core::BlockNumber(50),
+        call: synapse_chain::Call::Transfer {
+            to: "somebody".into(),
+            amount: Stake(1),
+        },
+    };
+    let signed = transaction.sign(&*alice).await.unwrap();
+    let receipt = chain.submit(signed.clone()).await.unwrap();
+    drop(chain);
+    let chain = LocalChain::open(directory.path()).unwrap();
+    assert_eq!(chain.receipt(&signed.hash()).await.unwrap(), Some(receipt));
+    assert_eq!(code(chain.submit(signed).await), "transaction_replayed");
+}
+
+#[test]
+fn a_directory_is_of_one_chain_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let _chain = LocalChain::open(directory.path()).unwrap();
+    let refused = LocalChain::open(directory.path()).unwrap_err();
+    assert_eq!(refused.code(), "data_dir_locked");
+    assert!(refused.message().contains(&std::process::id().to_string()), "{refused}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    assert_eq!(code(LocalChain::open(file.path())), "data_dir_not_a_directory");
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("chain.redb")).unwrap();
+    assert_eq!(code(LocalChain::open(directory.path())), "store_failed");
+}
+
+#[tokio::test]
+async fn the_same_seed_and_calls_give_the_same_chain() {
+    let (one, another) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let heads = [
+        *lived_in(one.path()).await.head().current(),
+        *lived_in(another.path()).await.head().current(),
+    ];
+    assert_eq!(heads[0], heads[1]);
+    assert_eq!(fs::read(one.path().join("chain.redb")).unwrap().len(), fs::read(another.path().join("chain.redb")).unwrap().len());
+    let other = LocalChain::builder().store(one.path()).seed(4).build();
+    assert_eq!(code(other), "other_chain");
+    let without = [LocalChain::in_memory().id().clone(), LocalChain::in_memory().id().clone()];
+    assert_ne!(without[0], without[1], "no seed, no twin");
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_version_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(lived_in(directory.path()).await);
+    let change = |from: &str, to: &str| {
+        let database = Database::open(directory.path().join("chain.redb")).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut meta = transaction.open_table(META).unwrap();
+            let genesis = String::from_utf8(meta.get("genesis").unwrap().unwrap().value().to_vec()).unwrap();
+            meta.insert("genesis", genesis.replace(from, to).as_bytes()).unwrap();
+        }
+        transaction.commit().unwrap();
+    };
+    change(r#""format":1"#, r#""format":2,"shape":"new""#);
+    assert_eq!(code(LocalChain::open(directory.path())), "store_too_new");
+    change(r#""format":2,"shape":"new""#, r#""format":1"#);
+    check_lived_in(directory.path()).await;
+}
+
+#[tokio::test]
+async fn a_state_that_its_blocks_do_not_come_to_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(lived_in(directory.path()).await);
+    let set = |key: &str, value: &str| {
+        let database = Database::open(directory.path().join("chain.redb")).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut state = transaction.open_table(STATE).unwrap();
+            assert!(state.insert(key.as_bytes(), value.as_bytes()).unwrap().is_some(), "{key}");
+        }
+        transaction.commit().unwrap();
+    };
+    let somebody = r#"{"account":"somebody"}"#;
+    set(somebody, r#"{"balance":6,"nonce":0}"#);
+    let refused = LocalChain::open(directory.path()).unwrap_err();
+    assert_eq!(refused.code(), "corrupt_store", "money from nowhere is seen at once");
+    set(somebody, r#"{"balance":5,"nonce":1}"#);
+    let chain = LocalChain::open(directory.path()).unwrap();
+    assert_eq!(code(chain.verify()), "state_differs", "the rest when the blocks are done again");
+}
+
+#[tokio::test]
+async fn damage_is_refused_and_never_believed() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(lived_in(directory.path()).await);
+    let whole = fs::read(directory.path().join("chain.redb")).unwrap();
+    let (mut refused, mut harmless) = (0, 0);
+    let mut check = |damaged: &[u8]| {
+        let copy = tempfile::tempdir().unwrap();
+        fs::write(copy.path().join("chain.redb"), damaged).unwrap();
+        match LocalChain::open(copy.path()) {
+            Ok(chain) => {
+                assert_eq!((chain.block().0, chain.verify().unwrap()), (4, 4));
+                harmless += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.code(), "corrupt_store", "{error:?}");
+                refused += 1;
+            }
+        }
+    };
+    let used: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] != 0).collect();
+    for at in used.iter().step_by(used.len() / 100) {
+        let mut damaged = whole.clone();
+        damaged[*at] ^= 0x10;
+        check(&damaged);
+    }
+    for tenths in 1..10 {
+        check(&whole[..whole.len() * tenths / 10]);
+    }
+    check(b"this is no database");
+    // The rest hit what redb does not use any more.
+    assert!(refused > 20, "{refused} were refused, {harmless} were harmless");
+}
+
+#[tokio::test]
+async fn a_call_without_a_clock_makes_a_block_and_followers_see_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let chain = LocalChain::open(directory.path()).unwrap();
+    chain.create_subnet(SubnetId(7), SubnetParams::default()).unwrap();
+    let subnet = chain.subnet(SubnetId(7)).await.unwrap();
+    let nodes: Vec<NodeId> = (0..50).map(|number| NodeId::from(format!("m{number}"))).collect();
+    let joined = nodes.iter().map(|node| {
+        let (subnet, node) = (subnet.clone(), node.clone());
+        tokio::spawn(async move { subnet.register(Registration::new(node.as_str(), Role::Miner, Stake(0))).await })
+    });
+    for joined in joined.collect::<Vec<_>>() {
+        let member = joined.await.unwrap().unwrap();
+        assert!(subnet.directory().current().get(&member.node).is_some(), "seen once it is acknowledged");
+    }
+    assert!(chain.block().0 < 51, "calls that wait together share a block: {}", chain.block());
+    assert_eq!(chain.verify().unwrap(), chain.block().0);
+}

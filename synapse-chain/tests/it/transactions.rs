@@ -1,0 +1,266 @@
+use std::sync::Arc;
+
+use synapse_chain::{Call, ChainId, Consent, LocalChain, LocalSubnet, Outcome, SignedTransaction, Transaction};
+use synapse_core::{
+    BlockNumber, Endpoint, Error, NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams,
+    keys::{Keypair, Scheme, Signer as _},
+};
+
+use crate::{code, key};
+
+/// A chain where key 1 holds 100.
+fn funded() -> (LocalChain, Arc<Keypair>) {
+    let chain = LocalChain::in_memory();
+    chain.create_subnet(SubnetId(7), SubnetParams::default()).unwrap();
+    let key = key(1);
+    chain.fund(key.address(), Stake(100)).unwrap();
+    (chain, key)
+}
+
+fn transfer(chain: &LocalChain, from: &NodeId, nonce: u64, amount: u64) -> Transaction {
+    Transaction {
+        chain: chain.id().clone(),
+        account: from.clone(),
+        nonce,
+        valid_until: BlockNumber(chain.block().0 + 10),
+        call: Call::Transfer {
+            to: "somebody".into(),
+            amount: Stake(amount),
+        },
+    }
+}
+
+async fn submit(chain: &LocalChain, transaction: &Transaction, key: &Keypair) -> Result<Outcome, Error> {
+    Ok(chain.submit(transaction.sign(key).await?).await?.outcome)
+}
+
+#[tokio::test]
+async fn every_scheme_signs_transactions() {
+    for scheme in [Scheme::Sr25519, Scheme::Ed25519, Scheme::Secp256k1] {
+        let (chain, _) = funded();
+        let key = Arc::new(Keypair::from_seed(scheme, &[9; 32]).unwrap());
+        chain.fund(key.address(), Stake(10)).unwrap();
+        chain
+            .with_signer(key.clone())
+            .transfer(&"somebody".into(), Stake(4))
+            .await
+            .unwrap();
+        assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(4));
+        assert_eq!(chain.account(key.address()).await.unwrap().next_nonce, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_signed_by_its_account_is_not_taken() {
+    let (chain, alice) = funded();
+    let transaction = transfer(&chain, alice.address(), 0, 1);
+    assert_eq!(code(transaction.sign(&*key(2)).await), "not_the_signer");
+    let signed = transaction.sign(&*alice).await.unwrap();
+    let json = serde_json::to_string(&signed).unwrap();
+    let tampered = |from: &str, to: &str| -> SignedTransaction {
+        let tampered = json.replace(from, to);
+        assert_ne!(tampered, json);
+        serde_json::from_str(&tampered).unwrap()
+    };
+    for (from, to, refusal) in [
+        (r#"\"amount\":1"#, r#"\"amount\":2"#, "bad_signature"),
+        (alice.address().as_str(), key(2).address().as_str(), "bad_signature"),
+        (r#""scheme":"ed25519""#, r#""scheme":"sr25519""#, "bad_signature"),
+        (r#""signature":"0x"#, r#""signature":""#, "malformed_signature"),
+        (r#"\"nonce\":0"#, r#"\"nonce\":0,\"tip\":1"#, "malformed_transaction"),
+        (r#"\"nonce\":0"#, r#"\"nonce\":0,\"nonce\":0"#, "malformed_transaction"),
+    ] {
+        assert_eq!(code(chain.submit(tampered(from, to)).await), refusal, "{from} → {to}");
+    }
+    assert_eq!(chain.account(alice.address()).await.unwrap().next_nonce, 0);
+    chain.submit(signed).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_transaction_takes_effect_once() {
+    let (chain, alice) = funded();
+    let signed = transfer(&chain, alice.address(), 0, 1).sign(&*alice).await.unwrap();
+    let receipt = chain.submit(signed.clone()).await.unwrap();
+    assert_eq!(code(chain.submit(signed.clone()).await), "transaction_replayed");
+    assert_eq!(chain.receipt(&signed.hash()).await.unwrap(), Some(receipt));
+    assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(1));
+    assert_eq!(
+        code(submit(&chain, &transfer(&chain, alice.address(), 0, 2), &alice).await),
+        "transaction_replayed"
+    );
+    chain.advance(256).unwrap();
+    assert_eq!(chain.receipt(&signed.hash()).await.unwrap(), None, "receipts are kept for a while");
+    assert_eq!(code(chain.submit(signed).await), "transaction_replayed");
+}
+
+#[tokio::test]
+async fn what_can_never_be_in_a_block_is_not_taken() {
+    let (chain, alice) = funded();
+    let good = transfer(&chain, alice.address(), 0, 1);
+    let with = |change: &dyn Fn(&mut Transaction)| {
+        let mut transaction = good.clone();
+        change(&mut transaction);
+        transaction
+    };
+    for (transaction, refusal) in [
+        (with(&|it| it.chain = ChainId::new("another")), "wrong_chain"),
+        (with(&|it| it.nonce = 64), "nonce_gap"),
+        (with(&|it| it.valid_until = BlockNumber(0)), "transaction_expired"),
+        (with(&|it| it.valid_until = BlockNumber(129)), "valid_too_long"),
+    ] {
+        assert_eq!(code(submit(&chain, &transaction, &alice).await), refusal);
+    }
+    let stranger = key(2);
+    assert_eq!(
+        code(submit(&chain, &transfer(&chain, stranger.address(), 0, 0), &stranger).await),
+        "unknown_account"
+    );
+    let huge = with(&|it| {
+        it.call = Call::Transfer {
+            to: "x".repeat(SignedTransaction::MAX_BODY).into(),
+            amount: Stake(1),
+        };
+    });
+    assert_eq!(code(submit(&chain, &huge, &alice).await), "transaction_too_large");
+}
+
+#[tokio::test]
+async fn what_the_rules_refuse_uses_up_its_nonce_and_stays_refused() {
+    let (chain, alice) = funded();
+    let overspend = transfer(&chain, alice.address(), 0, 101);
+    let outcome = submit(&chain, &overspend, &alice).await.unwrap();
+    assert_eq!(code(outcome.into_result()), "insufficient_balance");
+    chain.fund(alice.address(), Stake(1_000)).unwrap();
+    assert_eq!(code(submit(&chain, &overspend, &alice).await), "transaction_replayed");
+    assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(0));
+    assert_eq!(chain.account(alice.address()).await.unwrap().next_nonce, 1);
+}
+
+#[tokio::test]
+async fn transactions_wait_for_those_before_them() {
+    let (chain, alice) = funded();
+    let later = transfer(&chain, alice.address(), 1, 60).sign(&*alice).await.unwrap();
+    let waiting = tokio::spawn({
+        let chain = chain.clone();
+        let later = later.clone();
+        async move { chain.submit(later).await }
+    });
+    tokio::task::yield_now().await;
+    assert_eq!(
+        code(submit(&chain, &transfer(&chain, alice.address(), 1, 1), &alice).await),
+        "nonce_taken"
+    );
+    assert_eq!(chain.account(alice.address()).await.unwrap().next_nonce, 0);
+    let first = submit(&chain, &transfer(&chain, alice.address(), 0, 50), &alice).await.unwrap();
+    assert!(matches!(first, Outcome::Done { .. }));
+    let second = waiting.await.unwrap().unwrap();
+    assert_eq!(code(second.outcome.into_result()), "insufficient_balance", "in the order of their nonces");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_wait_for_the_clocks_next_block() {
+    let chain = LocalChain::builder()
+        .block_time(std::time::Duration::from_secs(6))
+        .build()
+        .unwrap();
+    let alice = key(1);
+    chain.fund(alice.address(), Stake(100)).unwrap();
+    let block = chain.block();
+    let mut head = chain.head();
+    let mut paid = Vec::new();
+    for nonce in (0..3).rev() {
+        let (chain, alice) = (chain.clone(), alice.clone());
+        paid.push(tokio::spawn(async move {
+            let signed = transfer(&chain, alice.address(), nonce, 1).sign(&*alice).await.unwrap();
+            // Somebody sends it twice: both learn what became of it.
+            let (once, again) = tokio::join!(chain.submit(signed.clone()), chain.submit(signed));
+            assert_eq!(once.as_ref().unwrap(), again.as_ref().unwrap());
+            once.unwrap()
+        }));
+    }
+    for receipt in paid {
+        assert_eq!(receipt.await.unwrap().block.0, block.0 + 1);
+    }
+    while head.next().await.unwrap().block == block {}
+    assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(3));
+    let late = Transaction {
+        valid_until: BlockNumber(chain.block().0 + 2),
+        ..transfer(&chain, alice.address(), 4, 1)
+    };
+    assert_eq!(code(submit(&chain, &late, &alice).await), "transaction_expired", "its predecessor never came");
+}
+
+#[tokio::test]
+async fn handles_with_the_same_key_do_not_trip_over_each_other() {
+    let (chain, alice) = funded();
+    let paid = (0..20).map(|_| {
+        let handle = chain.with_signer(alice.clone());
+        tokio::spawn(async move { handle.transfer(&"somebody".into(), Stake(1)).await })
+    });
+    for paid in paid.collect::<Vec<_>>() {
+        paid.await.unwrap().unwrap();
+    }
+    assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(20));
+    assert_eq!(code(chain.transfer(&"somebody".into(), Stake(1)).await), "no_signer");
+}
+
+async fn registering(chain: &LocalChain, subnet: &LocalSubnet, owner: &Keypair, consent: Option<Consent>) -> String {
+    let transaction = Transaction {
+        chain: chain.id().clone(),
+        account: owner.address().clone(),
+        nonce: chain.account(owner.address()).await.unwrap().next_nonce,
+        valid_until: BlockNumber(chain.block().0 + 1),
+        call: Call::Register {
+            subnet: subnet.id(),
+            node: key(2).address().clone(),
+            role: Role::Miner,
+            stake: Stake(1),
+            consent,
+        },
+    };
+    match submit(chain, &transaction, owner).await.unwrap().into_result() {
+        Ok(_) => "done".to_owned(),
+        Err(refusal) => refusal.code().to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn nobody_registers_a_key_that_did_not_agree_to_just_this() {
+    let (chain, alice) = funded();
+    let subnet = chain.subnet(SubnetId(7)).await.unwrap();
+    let (node, me, here) = (key(2), alice.address(), chain.id());
+    let consent = async |signer: &Keypair, chain: &ChainId, subnet: u64, owner: &NodeId, role: Role| {
+        let consent = Consent::to_register(signer, chain, SubnetId(subnet), owner, role).await;
+        Some(consent.unwrap())
+    };
+    let elsewhere = ChainId::new("another");
+    for bad in [
+        consent(&key(3), here, 7, me, Role::Miner).await,
+        consent(&node, &elsewhere, 7, me, Role::Miner).await,
+        consent(&node, here, 8, me, Role::Miner).await,
+        consent(&node, here, 7, key(3).address(), Role::Miner).await,
+        consent(&node, here, 7, me, Role::Validator).await,
+    ] {
+        assert_eq!(registering(&chain, &subnet, &alice, bad).await, "bad_consent");
+    }
+    assert_eq!(registering(&chain, &subnet, &alice, None).await, "consent_missing");
+    let good = consent(&node, here, 7, me, Role::Miner).await;
+    assert_eq!(registering(&chain, &subnet, &alice, good).await, "done");
+}
+
+#[tokio::test]
+async fn what_concerns_a_node_is_signed_by_the_node() {
+    let (chain, alice) = funded();
+    let subnet = chain.subnet(SubnetId(7)).await.unwrap();
+    let node = key(2);
+    let as_owner = subnet.with_signer(alice.clone());
+    as_owner.register_node(&*node, Role::Miner, Stake(1)).await.unwrap();
+    let endpoint = Endpoint::http("http://127.0.0.1:8091").unwrap();
+    assert_eq!(code(as_owner.serve(node.address(), endpoint.clone()).await), "not_the_node");
+    let as_node = subnet.with_signer(node.clone());
+    as_node.serve(node.address(), endpoint).await.unwrap();
+    assert_eq!(code(as_node.leave(node.address()).await), "not_the_owner");
+    let own = Registration::new(alice.address().as_str(), Role::Validator, Stake(1));
+    as_owner.register(own).await.unwrap();
+    assert_eq!(subnet.directory().current().members().len(), 2);
+}

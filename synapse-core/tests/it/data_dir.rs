@@ -1,0 +1,137 @@
+//! A data directory has one process.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use synapse_core::DataDir;
+
+const HOLD: &str = "SYNAPSE_TEST_HOLD_DATA_DIR";
+
+/// Another process that has the directory until it is killed.
+struct Holder(Child);
+
+impl Holder {
+    fn start(folder: &Path) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "data_dir::holds_a_directory_until_it_is_killed",
+                "--nocapture",
+            ])
+            .env(HOLD, folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line.ends_with("holding")));
+        Self(child)
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The other process's part; by itself it has nothing to hold.
+#[test]
+fn holds_a_directory_until_it_is_killed() {
+    let Some(folder) = std::env::var_os(HOLD) else {
+        return;
+    };
+    let _data = DataDir::open(folder).unwrap();
+    println!("holding");
+    // Ends too when the first process does.
+    let _ = std::io::stdin().lines().next();
+}
+
+#[test]
+fn a_second_process_is_refused_and_told_who_has_the_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let holder = Holder::start(folder.path());
+    let refused = DataDir::open(folder.path()).unwrap_err();
+    assert_eq!(refused.code(), "data_dir_locked");
+    let process = format!("is in use by the process {}", holder.0.id());
+    assert!(refused.message().contains(&process), "{refused}");
+}
+
+#[test]
+fn a_killed_process_leaves_the_directory_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let mut holder = Holder::start(folder.path());
+        assert!(DataDir::open(folder.path()).is_err());
+        holder.kill();
+        let data = DataDir::open(folder.path()).unwrap();
+        let pid = fs::read_to_string(data.path().join("lock")).unwrap();
+        assert_eq!(pid, format!("{}\n", std::process::id()));
+    }
+}
+
+#[test]
+fn a_dropped_directory_is_free_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a/b");
+    let data = DataDir::open(&path).unwrap();
+    assert_eq!(data.path(), path);
+    let again = DataDir::open(&path).unwrap_err();
+    assert_eq!(again.code(), "data_dir_locked");
+    drop(data);
+    DataDir::open(&path).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_new_directory_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let data = DataDir::open(folder.path().join("new")).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(data.path()), 0o700);
+    assert_eq!(mode(&data.path().join("lock")), 0o600);
+}
+
+#[test]
+fn what_is_no_directory_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert_eq!(
+        DataDir::open(&file).unwrap_err().code(),
+        "data_dir_not_a_directory"
+    );
+    assert_eq!(
+        DataDir::open(file.join("in")).unwrap_err().code(),
+        "data_dir_not_a_directory"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_that_cannot_be_written_is_refused() {
+    // Not even root writes there.
+    let refused = DataDir::open("/proc/self").unwrap_err();
+    assert_eq!(refused.code(), "data_dir_unwritable");
+    assert!(refused.message().contains("/proc/self"), "{refused}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named_as_such() {
+    crate::full_disk::with("data_dir::a_full_disk_is_named_as_such", |disk| {
+        disk.fill();
+        assert_eq!(DataDir::open(disk.path()).unwrap_err().code(), "data_dir_full");
+    });
+}

@@ -1,0 +1,162 @@
+//! Keeping a node's endpoint in its subnet's directory.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use synapse_core::{Endpoint, Error, NodeId, Subnet};
+use tokio::time::{Instant, timeout};
+
+/// The pause between two attempts at first; doubles up to [`LONGEST`].
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Keeps a node's endpoint in its subnet's directory, as long as it [runs](Self::run).
+///
+/// It follows the directory, and tells the subnet where the node serves whenever that is not what is listed: at the
+/// start, after the node moved, after it was registered, after the chain lost it. Attempts are 1 s to 60 s apart, also
+/// where they succeed and another process goes on to say otherwise (two nodes with one key).
+///
+/// A node that stops stays listed. Whoever asks it notices at once, its place and its stake are its own while it is
+/// away, and the next start finds everything as it was. To go for good is [`Subnet::leave`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use synapse_core::{Endpoint, Error, NodeId, Subnet};
+/// use synapse_miner::{Advertised, Advertiser};
+///
+/// async fn advertise(subnet: Arc<dyn Subnet>, node: NodeId) -> Result<(), Error> {
+///     Advertiser::new(subnet, node, Endpoint::http("https://miner.example.com:8091")?)
+///         .on_change(|now| match now {
+///             Advertised::Unregistered => eprintln!("register this node, and it is listed"),
+///             Advertised::Listed => eprintln!("listed"),
+///             Advertised::Failed(error) => eprintln!("not listed yet: {error}"),
+///             _ => {}
+///         })
+///         .run()
+///         .await;
+///     Ok(())
+/// }
+/// ```
+#[must_use = "an advertiser does nothing until it runs"]
+pub struct Advertiser {
+    subnet: Arc<dyn Subnet>,
+    node: NodeId,
+    endpoint: Endpoint,
+    told: Box<dyn FnMut(&Advertised) + Send>,
+}
+
+/// Whether a node is found where it serves.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Advertised {
+    /// The node is no member: somebody has to register it first.
+    Unregistered,
+    /// The directory says where it serves.
+    Listed,
+    /// The subnet could not be told, and will be again.
+    Failed(Error),
+}
+
+impl Advertiser {
+    /// Of `node`, which serves at `endpoint`. What `subnet` signs with must be the node's own key.
+    pub fn new(subnet: Arc<dyn Subnet>, node: NodeId, endpoint: Endpoint) -> Self {
+        Self {
+            subnet,
+            node,
+            endpoint,
+            told: Box::new(|_| {}),
+        }
+    }
+
+    /// Calls `told` with how it stands, once each time that changes.
+    pub fn on_change(mut self, told: impl FnMut(&Advertised) + Send + 'static) -> Self {
+        self.told = Box::new(told);
+        self
+    }
+
+    /// Runs until the directory can change no more, which is when the chain's handle is gone. Start it once the
+    /// directory is known, and drop it to end it: cancel safe.
+    pub async fn run(mut self) {
+        let mut directory = self.subnet.directory();
+        let (mut pace, mut before) = (Pace::default(), None);
+        loop {
+            let current = directory.current();
+            let listed = current
+                .get(&self.node)
+                .map(|member| member.endpoint.as_ref() == Some(&self.endpoint));
+            let changed = match (listed, pace.left()) {
+                (None, _) => {
+                    self.tell(&mut before, Advertised::Unregistered);
+                    directory.next().await
+                }
+                (Some(true), _) => {
+                    self.tell(&mut before, Advertised::Listed);
+                    directory.next().await
+                }
+                (Some(false), Some(left)) => match timeout(left, directory.next()).await {
+                    Ok(changed) => changed,
+                    Err(_) => continue,
+                },
+                (Some(false), None) => {
+                    pace.attempt();
+                    if let Err(error) = self.subnet.serve(&self.node, self.endpoint.clone()).await {
+                        self.tell(&mut before, Advertised::Failed(error));
+                    }
+                    continue;
+                }
+            };
+            if changed.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn tell(&mut self, before: &mut Option<Advertised>, now: Advertised) {
+        if !before.as_ref().is_some_and(|before| before.is_like(&now)) {
+            (self.told)(&now);
+            *before = Some(now);
+        }
+    }
+}
+
+impl fmt::Debug for Advertiser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Advertiser")
+            .field("subnet", &self.subnet.id())
+            .field("node", &self.node)
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Advertised {
+    fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Failed(one), Self::Failed(other)) => one.code() == other.code(),
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+}
+
+/// When the subnet may be told again.
+#[derive(Debug, Default)]
+struct Pace {
+    last: Option<(Instant, Duration)>,
+}
+
+impl Pace {
+    /// How long not yet; `None` where it may be told now.
+    fn left(&self) -> Option<Duration> {
+        let (at, pause) = self.last?;
+        let left = (at + pause).saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// It is told now: the next time, so soon after this one, after a longer pause.
+    fn attempt(&mut self) {
+        let pause = match self.last {
+            Some((at, pause)) if at.elapsed() < pause + LONGEST => (pause * 2).min(LONGEST),
+            _ => FIRST,
+        };
+        self.last = Some((Instant::now(), pause));
+    }
+}
