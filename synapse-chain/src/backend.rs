@@ -4,8 +4,8 @@ use std::{fmt::Debug, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use synapse_core::{
-    BlockNumber, Directory, Epoch, EpochId, Error, ErrorKind, NodeId, Stake, SubnetId, SubnetParams, Watch, Weights,
-    async_trait,
+    BlockNumber, Directory, Epoch, EpochId, Error, ErrorKind, NodeId, Stake, SubnetId, SubnetParams, Watch,
+    Weights, async_trait,
 };
 
 use crate::{

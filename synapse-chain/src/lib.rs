@@ -15,5 +15,7 @@ pub use self::{
     chain::LocalChain,
     local::LocalChainBuilder,
     subnet::LocalSubnet,
-    transaction::{Call, ChainId, Consent, Outcome, Receipt, Refusal, SignedTransaction, Transaction, TxHash},
+    transaction::{
+        Call, ChainId, Consent, Outcome, Receipt, Refusal, SignedTransaction, Transaction, TxHash,
+    },
 };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use synapse_core::{
-    Directory, Endpoint, Epoch, EpochId, Error, Member, NodeId, OperationId, Registration, Role, Stake, Subnet,
-    SubnetId, SubnetParams, Watch, Weights, async_trait, keys::Signer,
+    Directory, Endpoint, Epoch, EpochId, Error, Member, NodeId, OperationId, Registration, Role, Stake,
+    Subnet, SubnetId, SubnetParams, Watch, Weights, async_trait, keys::Signer,
 };
 
 use crate::{Call, Consent, LocalChain, backend::Followed};
@@ -96,8 +96,14 @@ impl LocalSubnet {
         self.chain.backend().payouts(self.id, epoch).await
     }
 
-    async fn register_with(&self, registration: Registration, consent: Option<Consent>) -> Result<Member, Error> {
-        let Registration { node, role, stake, .. } = registration;
+    async fn register_with(
+        &self,
+        registration: Registration,
+        consent: Option<Consent>,
+    ) -> Result<Member, Error> {
+        let Registration {
+            node, role, stake, ..
+        } = registration;
         let call = Call::Register {
             subnet: self.id,
             node: node.clone(),
@@ -110,9 +116,10 @@ impl LocalSubnet {
 
     async fn call_for_member(&self, node: &NodeId, call: Call) -> Result<Member, Error> {
         let receipt = self.chain.call(node, call).await?;
-        receipt.outcome.into_result()?.ok_or_else(|| {
-            Error::broken("no_member", "the receipt of a registration names no member")
-        })
+        receipt
+            .outcome
+            .into_result()?
+            .ok_or_else(|| Error::broken("no_member", "the receipt of a registration names no member"))
     }
 
     async fn call(&self, node: &NodeId, call: Call) -> Result<(), Error> {

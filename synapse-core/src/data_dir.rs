@@ -26,7 +26,7 @@ use crate::{Error, ErrorKind, Retry};
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -51,13 +51,20 @@ impl DataDir {
             Err(TryLockError::Error(error)) => return Err(unusable(&path, error)),
         }
         sign(&mut lock).map_err(|error| unusable(&path, error))?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // Closing the file is not enough while a process that is being started still shares it.
+        let _ = self.lock.unlock();
     }
 }
 

@@ -34,7 +34,11 @@ impl Figures {
 
     /// The middle one and the slowest, in milliseconds.
     fn spread(&self, of: impl Fn(&Round) -> Duration) -> (f64, f64) {
-        let mut times: Vec<f64> = self.rounds.iter().map(|round| of(round).as_secs_f64() * 1e3).collect();
+        let mut times: Vec<f64> = self
+            .rounds
+            .iter()
+            .map(|round| of(round).as_secs_f64() * 1e3)
+            .collect();
         times.sort_by(f64::total_cmp);
         let last = times.last().copied().unwrap_or_default();
         (times.get(times.len() / 2).copied().unwrap_or_default(), last)

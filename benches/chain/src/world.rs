@@ -44,7 +44,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn new(directory: &Path, scheme: Scheme, members: usize, signers: usize) -> Result<Self, Fault> {
+    pub(crate) async fn new(
+        directory: &Path,
+        scheme: Scheme,
+        members: usize,
+        signers: usize,
+    ) -> Result<Self, Fault> {
         let chain = LocalChain::builder()
             .store(directory)
             .block_time(Duration::from_secs(3_600))
@@ -64,13 +69,21 @@ impl World {
                 None => format!("miner-{number}"),
             };
             let subnet = subnet.clone();
-            joining.spawn(async move { subnet.register(Registration::new(name, Role::Miner, Stake(0))).await });
+            joining.spawn(async move {
+                subnet
+                    .register(Registration::new(name, Role::Miner, Stake(0)))
+                    .await
+            });
         }
         let joined = settle(&chain, joining).await?;
         if joined.len() != members {
             return Err("not every member was registered".into());
         }
-        Ok(Self { chain, keys, nonce: 0 })
+        Ok(Self {
+            chain,
+            keys,
+            nonce: 0,
+        })
     }
 
     /// Makes a block of one transaction a key.
@@ -131,13 +144,17 @@ impl World {
             account,
             nonce: self.nonce,
             valid_until: BlockNumber(self.chain.block().0 + 10),
+            salt: 0,
             call,
         })
     }
 }
 
 /// Makes blocks until every call is in one.
-async fn settle<T: 'static>(chain: &LocalChain, mut calls: JoinSet<Result<T, Error>>) -> Result<Vec<T>, Fault> {
+async fn settle<T: 'static>(
+    chain: &LocalChain,
+    mut calls: JoinSet<Result<T, Error>>,
+) -> Result<Vec<T>, Fault> {
     let mut done = Vec::new();
     while !calls.is_empty() {
         tokio::task::yield_now().await;

@@ -76,7 +76,10 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
     let server = Server::bind(&options.listen).await?;
     options.check_address(server.local_addr())?;
     options.begin().await?;
-    let chain = options.builder(&options.data_dir).block_time(options.block_time).build()?;
+    let chain = options
+        .builder(&options.data_dir)
+        .block_time(options.block_time)
+        .build()?;
     eprintln!(
         "the chain {} goes on from block {}, kept in {}",
         chain.id(),

@@ -35,7 +35,10 @@ struct Seen {
 
 pub(crate) async fn status(options: &Options) -> Result<(), Error> {
     let patience = Duration::from_secs(3);
-    let chain = LocalChain::remote(&options.chain).patience(patience).connect().await?;
+    let chain = LocalChain::remote(&options.chain)
+        .patience(patience)
+        .connect()
+        .await?;
     let supply = chain.supply().await?;
     let mut subnets = Vec::new();
     for id in chain.subnets().await? {
@@ -85,7 +88,10 @@ fn show(chain: &LocalChain, supply: Supply, subnets: &[Seen]) {
         println!("\nsubnet {}  epoch {id}, {phase}, until block {ends}", subnet.id);
         let mut members = Table::new(["MEMBER", "ROLE", "STAKE", "PAID", "ENDPOINT"]);
         for member in subnet.directory.members() {
-            let endpoint = member.endpoint.as_ref().map_or("-".to_owned(), ToString::to_string);
+            let endpoint = member
+                .endpoint
+                .as_ref()
+                .map_or("-".to_owned(), ToString::to_string);
             members.row([
                 member.node.to_string(),
                 format!("{:?}", member.role).to_lowercase(),

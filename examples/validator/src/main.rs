@@ -108,7 +108,7 @@ async fn run(options: Options) -> Result<(), Error> {
 
     let what = format!("the chain at {}", options.chain.url());
     eprintln!("{} waits for {what}", hotkey.address());
-    let (known, first) = (subnet.clone(), gateway.clone());
+    let (known, synced, first) = (subnet.clone(), subnet.clone(), gateway.clone());
     let register = options.chain.register_command(&options.key);
     let api = synapse_http::router(gateway)
         .ready_when(what, async move {
@@ -123,7 +123,7 @@ async fn run(options: Options) -> Result<(), Error> {
             Ok(())
         })
         .ready_when("a first miner", async move {
-            subnet.synced().await?;
+            synced.synced().await?;
             first_miner(&first).await
         });
 
@@ -136,11 +136,14 @@ async fn run(options: Options) -> Result<(), Error> {
         (Some(certificate), Some(key)) => server.tls(PemFiles::read(certificate, key)?),
         _ => server,
     };
-    server
+    let served = server
         .drain_timeout(Duration::from_secs(options.drain))
         .on_ready(move |address| println!("ready {scheme}://{address}"))
         .serve(api)
-        .await
+        .await;
+    // The chain is followed for as long as somebody holds the subnet.
+    drop(subnet);
+    served
 }
 
 /// Waits until one miner can be asked, or for a while: a gateway serves without, and says so.

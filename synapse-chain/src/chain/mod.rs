@@ -4,10 +4,7 @@ mod wallet;
 
 use std::{path::Path, sync::Arc};
 
-use synapse_core::{
-    BlockNumber, Error, NodeId, Stake, SubnetId, SubnetParams, Watch,
-    keys::Signer,
-};
+use synapse_core::{BlockNumber, Error, NodeId, Stake, SubnetId, SubnetParams, Watch, keys::Signer};
 
 use self::wallet::Wallet;
 use crate::{
@@ -56,7 +53,10 @@ impl LocalChain {
     }
 
     pub(crate) fn of(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, wallet: None }
+        Self {
+            backend,
+            wallet: None,
+        }
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
@@ -120,7 +120,10 @@ impl LocalChain {
     /// `no_signer`, `insufficient_balance`, and as [`submit`](Self::submit).
     pub async fn transfer(&self, to: &NodeId, amount: Stake) -> Result<(), Error> {
         let wallet = self.wallet.as_ref().ok_or_else(wallet::no_signer)?;
-        let call = Call::Transfer { to: to.clone(), amount };
+        let call = Call::Transfer {
+            to: to.clone(),
+            amount,
+        };
         wallet.submit(&*self.backend, call).await?.outcome.into_result()?;
         Ok(())
     }
@@ -214,11 +217,12 @@ impl LocalChain {
     /// `subnet_exists`, or `bad_params` where an epoch has no blocks to serve in or none to weigh in; otherwise as
     /// [`advance`](Self::advance).
     pub fn create_subnet(&self, id: SubnetId, params: SubnetParams) -> Result<(), Error> {
-        self.engine()?.do_now(LocalCall::CreateSubnet { subnet: id, params })
+        self.engine()?
+            .do_now(LocalCall::CreateSubnet { subnet: id, params })
     }
 
     /// Does every stored block again from the first, and compares what comes of it with the stored state, byte by byte.
-    /// Returns how many blocks that were.
+    /// Returns how many blocks that were. No block is made meanwhile.
     ///
     /// # Errors
     /// `state_differs`, `corrupt_store`, `no_store`, `not_in_this_process`.

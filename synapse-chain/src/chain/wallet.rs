@@ -41,12 +41,17 @@ impl Wallet {
             account: self.signer.address().clone(),
             nonce: 0,
             valid_until: BlockNumber(0),
+            salt: 0,
             call,
         };
         let mut attempts = 0;
         loop {
             transaction.nonce = backend.account(&transaction.account).await?.next_nonce;
             transaction.valid_until = BlockNumber(backend.head().current().block.0.saturating_add(VALID_FOR));
+            transaction.salt = getrandom::u64().map_err(|error| {
+                Error::internal("no_randomness", "the system gave no randomness for a transaction")
+                    .with_source(error)
+            })?;
             let signed = transaction.sign(&*self.signer).await?;
             let hash = signed.hash();
             let refused = match backend.submit(signed).await {

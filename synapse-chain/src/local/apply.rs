@@ -43,7 +43,9 @@ impl State {
             Entry::Local(LocalCall::CreateSubnet { subnet, params }) => {
                 self.create_subnet(*subnet, params).map(|()| None)
             }
-            Entry::Local(LocalCall::Act { account, call }) => self.call(Caller::Trusted(account), call, moment),
+            Entry::Local(LocalCall::Act { account, call }) => {
+                self.call(Caller::Trusted(account), call, moment)
+            }
         };
         result.into()
     }
@@ -86,7 +88,11 @@ impl State {
                 self.may_register(caller, &joining, consent.as_ref(), moment.chain)?;
                 self.register(&joining).map(Some)
             }
-            Call::Serve { subnet, node, endpoint } => {
+            Call::Serve {
+                subnet,
+                node,
+                endpoint,
+            } => {
                 caller.must_be(node)?;
                 self.serve(*subnet, node, endpoint.clone()).map(Some)
             }
@@ -132,8 +138,12 @@ impl State {
         consent: Option<&Consent>,
         chain: &ChainId,
     ) -> Result<(), Error> {
-        let Caller::Signed(owner) = caller else { return Ok(()) };
-        let Joining { subnet, node, role, .. } = *joining;
+        let Caller::Signed(owner) = caller else {
+            return Ok(());
+        };
+        let Joining {
+            subnet, node, role, ..
+        } = *joining;
         self.subnet(subnet)?;
         match self.members.get(&(subnet, node.clone())) {
             Some(_) => self.must_own(caller, subnet, node),
@@ -159,7 +169,10 @@ impl State {
     /// Ends the epochs that end where `block` is made.
     pub(super) fn enter(&mut self, block: BlockNumber) {
         for id in self.subnet_ids() {
-            let ended = self.subnets.get(&id).and_then(|record| rhythm::ended_by(block, &record.params));
+            let ended = self
+                .subnets
+                .get(&id)
+                .and_then(|record| rhythm::ended_by(block, &record.params));
             if let Some(epoch) = ended {
                 self.end_epoch(id, epoch);
             }

@@ -55,7 +55,11 @@ pub(super) fn name(seed: Option<u64>) -> Result<ChainId, Error> {
     match seed {
         Some(seed) => random.copy_from_slice(&Sha256::digest(format!("synapse-chain/1\n{seed}"))[..8]),
         None => getrandom::fill(&mut random).map_err(|error| {
-            Error::internal("no_randomness", "the system gave no randomness for the chain's name").with_source(error)
+            Error::internal(
+                "no_randomness",
+                "the system gave no randomness for the chain's name",
+            )
+            .with_source(error)
         })?,
     }
     Ok(ChainId::new(format!("local-{:016x}", u64::from_be_bytes(random))))

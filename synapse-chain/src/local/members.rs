@@ -1,8 +1,6 @@
 //! Who belongs to a subnet.
 
-use synapse_core::{
-    BlockNumber, Endpoint, EpochId, Error, ErrorKind, Member, NodeId, Role, Stake, SubnetId,
-};
+use synapse_core::{BlockNumber, Endpoint, EpochId, Error, ErrorKind, Member, NodeId, Role, Stake, SubnetId};
 
 use super::{
     refusal,
@@ -31,7 +29,13 @@ impl State {
 
     /// Makes a member, or changes the stake of one. The stake comes out of the owner's account, and goes back to it.
     pub(super) fn register(&mut self, joining: &Joining<'_>) -> Result<Member, Error> {
-        let Joining { subnet, node, role, stake, .. } = *joining;
+        let Joining {
+            subnet,
+            node,
+            role,
+            stake,
+            ..
+        } = *joining;
         let min = self.subnet(subnet)?.params.min_stake;
         if stake < min {
             return Err(Error::new(
@@ -117,7 +121,11 @@ impl State {
             .filter(|record| joining.role != Role::Validator || record.member.stake < joining.stake)
             .min_by_key(|record| {
                 let member = &record.member;
-                let earned = if joining.role == Role::Validator { Stake(0) } else { record.earned };
+                let earned = if joining.role == Role::Validator {
+                    Stake(0)
+                } else {
+                    record.earned
+                };
                 (earned, member.stake, member.active_since, &member.node)
             });
         match lowest {
@@ -134,7 +142,12 @@ impl State {
         }
     }
 
-    pub(super) fn serve(&mut self, subnet: SubnetId, node: &NodeId, endpoint: Endpoint) -> Result<Member, Error> {
+    pub(super) fn serve(
+        &mut self,
+        subnet: SubnetId,
+        node: &NodeId,
+        endpoint: Endpoint,
+    ) -> Result<Member, Error> {
         let mut record = self.member(subnet, node)?.clone();
         record.member.endpoint = Some(endpoint);
         Ok(self.keep(subnet, record))

@@ -142,7 +142,11 @@ impl Mempool {
     }
 
     /// Takes what `block` can hold, in order; refuses what is not valid any more. `committed` tells an account's nonce.
-    pub(super) fn take(&mut self, block: BlockNumber, committed: impl Fn(&NodeId) -> u64) -> Vec<(TxHash, Arc<Entry>)> {
+    pub(super) fn take(
+        &mut self,
+        block: BlockNumber,
+        committed: impl Fn(&NodeId) -> u64,
+    ) -> Vec<(TxHash, Arc<Entry>)> {
         debug_assert!(self.in_flight.is_empty(), "one block at a time");
         let mut bytes = 0;
         let mut passed = true;

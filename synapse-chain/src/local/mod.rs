@@ -22,8 +22,8 @@ mod table;
 mod weights;
 
 pub use self::builder::LocalChainBuilder;
-#[cfg(feature = "failpoints")]
-pub use self::store::StoreFault;
 #[cfg(feature = "remote")]
 pub(crate) use self::receipts::KEPT_BLOCKS;
+#[cfg(feature = "failpoints")]
+pub use self::store::StoreFault;
 pub(crate) use self::{call::LocalCall, engine::Engine};

@@ -26,7 +26,9 @@ impl State {
     }
 
     fn pay_out(&mut self, subnet: SubnetId, epoch: EpochId, submitted: &[(NodeId, Weights)]) {
-        let Some(record) = self.subnets.get(&subnet) else { return };
+        let Some(record) = self.subnets.get(&subnet) else {
+            return;
+        };
         let emission = record.params.emission.0.min(self.issuable());
         let shares = split(emission, &self.scores(subnet, submitted));
         let before: Vec<NodeId> = self
@@ -100,13 +102,19 @@ impl State {
         }
         let sum: u128 = of_miners.values().sum();
         of_miners.retain(|_, weight| *weight > 0);
-        of_miners.values_mut().for_each(|weight| *weight = *weight * WHOLE / sum);
+        of_miners
+            .values_mut()
+            .for_each(|weight| *weight = *weight * WHOLE / sum);
         of_miners
     }
 
     /// The member of this name, or the one that had it when the epoch began.
     fn bearer(&self, subnet: SubnetId, name: &NodeId) -> Option<&Member> {
-        let of = |node: &NodeId| self.members.get(&(subnet, node.clone())).map(|record| &record.member);
+        let of = |node: &NodeId| {
+            self.members
+                .get(&(subnet, node.clone()))
+                .map(|record| &record.member)
+        };
         of(name).or_else(|| of(self.rotated.get(&(subnet, name.clone()))?))
     }
 }
@@ -135,12 +143,17 @@ fn split(amount: u64, scores: &BTreeMap<NodeId, u128>) -> BTreeMap<NodeId, Stake
         .iter()
         .map(|(node, score)| {
             let share = part(*score) / total;
-            (node.clone(), Stake(u64::try_from(share).expect("a part is no more than the whole")))
+            (
+                node.clone(),
+                Stake(u64::try_from(share).expect("a part is no more than the whole")),
+            )
         })
         .collect();
     let given: u64 = shares.values().map(|share| share.0).sum();
-    let mut by_remainder: Vec<(u128, &NodeId)> =
-        scores.iter().map(|(node, score)| (part(*score) % total, node)).collect();
+    let mut by_remainder: Vec<(u128, &NodeId)> = scores
+        .iter()
+        .map(|(node, score)| (part(*score) % total, node))
+        .collect();
     by_remainder.sort_by(|(a, of_a), (b, of_b)| b.cmp(a).then(of_a.cmp(of_b)));
     let left = usize::try_from(amount - given).expect("fewer units are left over than there are miners");
     for (_, node) in by_remainder.into_iter().take(left) {

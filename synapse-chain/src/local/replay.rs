@@ -39,7 +39,10 @@ pub(super) fn verify(store: &Store) -> Result<u64, Error> {
     let (mut height, mut parent) = (BlockNumber(0), genesis.hash());
     store.each_block(BlockNumber(0), |block, hash| {
         if block.height.0 != height.0 + 1 || block.parent != parent {
-            return Err(corrupt(&format!("block {} does not follow block {height}", block.height)));
+            return Err(corrupt(&format!(
+                "block {} does not follow block {height}",
+                block.height
+            )));
         }
         redo(&mut state, &block, &genesis.chain, height)?;
         for (key, value) in state.changes() {
@@ -70,8 +73,14 @@ fn redo(state: &mut State, block: &Block, chain: &ChainId, head: BlockNumber) ->
     for recorded in &block.calls {
         if let Entry::Signed(signed) = &*recorded.call {
             let transaction = signed.verify()?;
-            let nonce = state.accounts.get(&transaction.account).map_or(0, |record| record.nonce);
-            if transaction.chain != *chain || transaction.nonce != nonce || transaction.valid_until < block.height {
+            let nonce = state
+                .accounts
+                .get(&transaction.account)
+                .map_or(0, |record| record.nonce);
+            if transaction.chain != *chain
+                || transaction.nonce != nonce
+                || transaction.valid_until < block.height
+            {
                 return Err(corrupt(&format!(
                     "block {} holds a transaction of {} that it may not hold",
                     block.height, transaction.account
@@ -86,7 +95,10 @@ fn redo(state: &mut State, block: &Block, chain: &ChainId, head: BlockNumber) ->
         if state.apply(&recorded.call, moment) != recorded.outcome {
             return Err(Error::broken(
                 "state_differs",
-                format!("a call of block {} does not come to what is recorded", block.height),
+                format!(
+                    "a call of block {} does not come to what is recorded",
+                    block.height
+                ),
             ));
         }
     }

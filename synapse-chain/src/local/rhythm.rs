@@ -19,7 +19,8 @@ pub(super) fn check(params: &SubnetParams) -> Result<(), Error> {
 
 /// The epoch that ends where `block` is made.
 pub(super) fn ended_by(block: BlockNumber, params: &SubnetParams) -> Option<EpochId> {
-    (block.0 > 0 && block.0.is_multiple_of(params.epoch_blocks)).then(|| EpochId(block.0 / params.epoch_blocks - 1))
+    (block.0 > 0 && block.0.is_multiple_of(params.epoch_blocks))
+        .then(|| EpochId(block.0 / params.epoch_blocks - 1))
 }
 
 /// The epoch that `block` belongs to. Epochs are counted from block 0.

@@ -2,14 +2,14 @@
 
 use std::{
     sync::{
-        Arc,
-        mpsc::{SyncSender, sync_channel},
+        Arc, Weak,
+        mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread,
     time::Duration,
 };
 
-use synapse_core::{Error, EpochId, NodeId, Stake, SubnetId, Watch, Weights, async_trait};
+use synapse_core::{EpochId, Error, NodeId, Stake, SubnetId, Watch, Weights, async_trait};
 use tokio::{
     task::JoinHandle,
     time::{Instant, MissedTickBehavior, interval_at},
@@ -52,17 +52,30 @@ impl Local {
     pub(super) fn start(engine: Engine, block_time: Option<Duration>, stored: bool) -> Result<Self, Error> {
         let engine = Arc::new(engine);
         let writer = stored.then(|| Writer::start(&engine)).transpose()?;
-        let clock = block_time.map(|interval| tokio::spawn(beat(interval, &engine, writer.as_ref())));
-        Ok(Self { engine, clock, writer })
+        let clock = block_time.map(|interval| match &writer {
+            Some(writer) => {
+                let wishes = writer.wishes.clone();
+                tokio::spawn(beat(interval, move || wish_for_tick(&wishes)))
+            }
+            None => {
+                let engine = Arc::downgrade(&engine);
+                tokio::spawn(beat(interval, move || tick(&engine)))
+            }
+        });
+        Ok(Self {
+            engine,
+            clock,
+            writer,
+        })
     }
 
     /// Lets a call that was taken find its way into a block.
     async fn settle(&self, verdict: Verdict) -> Result<Receipt, Error> {
         match &self.writer {
             _ if self.engine.pace() == Pace::Clock => {}
-            // Where the thread has a wish already, it will find this call too.
+            // A wish that waits already is taken after this call came, and finds it too.
             Some(writer) => drop(writer.wishes.try_send(Wish::Work)),
-            None => self.engine.work()?,
+            None => work_off(&self.engine)?,
         }
         told(verdict).await
     }
@@ -83,7 +96,7 @@ impl Writer {
         let run = move || {
             while let Ok(wish) = wished.recv() {
                 let done = match wish {
-                    Wish::Work => engine.work(),
+                    Wish::Work => work_off(&engine),
                     Wish::Tick => engine.tick(),
                     Wish::End => return,
                 };
@@ -96,7 +109,11 @@ impl Writer {
             .name("chain-writer".to_owned())
             .spawn(run)
             .map_err(|error| {
-                Error::internal("no_thread", "the thread that writes the chain's blocks did not start").with_source(error)
+                Error::internal(
+                    "no_thread",
+                    "the thread that writes the chain's blocks did not start",
+                )
+                .with_source(error)
             })?;
         Ok(Self {
             wishes,
@@ -117,29 +134,39 @@ impl Drop for Writer {
     }
 }
 
-/// Asks for a block each time the interval passes.
-fn beat(interval: Duration, engine: &Arc<Engine>, writer: Option<&Writer>) -> impl Future<Output = ()> + use<> {
-    let engine = Arc::downgrade(engine);
-    let wishes = writer.map(|writer| writer.wishes.clone());
+/// Makes blocks until nothing waits.
+fn work_off(engine: &Engine) -> Result<(), Error> {
+    while engine.work()? {}
+    Ok(())
+}
+
+/// Asks for a block each time the interval passes. Never holds on to the engine, so that its store is closed when its
+/// owner is dropped.
+async fn beat(interval: Duration, mut ask: impl FnMut() -> bool) {
     let mut ticks = interval_at(Instant::now() + interval, interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    async move {
-        loop {
-            ticks.tick().await;
-            let made = match (&wishes, engine.upgrade()) {
-                // A block that takes longer than the interval makes the next one late.
-                (Some(wishes), Some(_)) => {
-                    let _ = wishes.try_send(Wish::Tick);
-                    Ok(())
-                }
-                (None, Some(engine)) => engine.tick(),
-                (_, None) => return,
-            };
-            if let Err(error) = made {
-                tracing::debug!(%error, "no block was made");
-            }
+    loop {
+        ticks.tick().await;
+        if !ask() {
+            return;
         }
     }
+}
+
+/// Makes the clock's block; returns whether there is still somebody to make one for.
+fn tick(engine: &Weak<Engine>) -> bool {
+    let Some(engine) = engine.upgrade() else {
+        return false;
+    };
+    if let Err(error) = engine.tick() {
+        tracing::debug!(%error, "no block was made");
+    }
+    true
+}
+
+/// Asks the thread for the clock's block. One that takes longer than the interval makes the next one late.
+fn wish_for_tick(wishes: &SyncSender<Wish>) -> bool {
+    !matches!(wishes.try_send(Wish::Tick), Err(TrySendError::Disconnected(_)))
 }
 
 #[async_trait]

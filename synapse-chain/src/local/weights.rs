@@ -41,7 +41,10 @@ impl State {
             None => self.check_weights(subnet, validator, epoch, weights, current)?,
         }
         let key = (subnet, epoch, validator.clone());
-        let used = self.submissions.get(&key).map_or(0, |submitted| submitted.operations);
+        let used = self
+            .submissions
+            .get(&key)
+            .map_or(0, |submitted| submitted.operations);
         if used >= MOST_OPERATIONS {
             return Err(Error::new(
                 ErrorKind::RateLimited,

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use synapse_core::{
-    BlockNumber, Endpoint, Error, EpochId, NodeId, OperationId, Role, Stake, SubnetId, Weights, keys::Signer,
+    BlockNumber, Endpoint, EpochId, Error, NodeId, OperationId, Role, Stake, SubnetId, Weights, keys::Signer,
 };
 
 pub use self::{
@@ -53,6 +53,9 @@ pub struct Transaction {
     pub nonce: u64,
     /// The last block that may hold it.
     pub valid_until: BlockNumber,
+    /// Tells it from another that asks the same with the same nonce, as two programs with one key may: any number, by
+    /// handles one at random.
+    pub salt: u64,
     /// What it asks.
     pub call: Call,
 }

@@ -60,7 +60,12 @@ impl SignedTransaction {
     pub fn verify(&self) -> Result<Transaction, Error> {
         let transaction = self.read()?;
         let signature = Signature::from_hex(&self.signature)?;
-        verify(self.scheme, &transaction.account, &signed_text(&self.body), &signature)?;
+        verify(
+            self.scheme,
+            &transaction.account,
+            &signed_text(&self.body),
+            &signature,
+        )?;
         Ok(transaction)
     }
 

@@ -22,7 +22,10 @@ async fn an_epoch_serves_and_then_weighs() {
 
 #[tokio::test(start_paused = true)]
 async fn blocks_come_by_themselves_until_the_chain_is_dropped() {
-    let chain = LocalChain::builder().block_time(Duration::from_secs(12)).build().unwrap();
+    let chain = LocalChain::builder()
+        .block_time(Duration::from_secs(12))
+        .build()
+        .unwrap();
     chain.create_subnet(SubnetId(7), SubnetParams::default()).unwrap();
     let subnet = chain.subnet(SubnetId(7)).await.unwrap();
     let mut epochs = subnet.epochs();

@@ -19,15 +19,26 @@ async fn check(fault: StoreFault, cause: &str) {
     chain.fund(&alice, Stake(1)).unwrap();
     let refused = chain.fund(&alice, Stake(1)).unwrap_err();
     assert_eq!(refused.code(), "commit_failed");
-    let source = std::error::Error::source(&refused).unwrap().downcast_ref::<Error>().unwrap();
+    let source = std::error::Error::source(&refused)
+        .unwrap()
+        .downcast_ref::<Error>()
+        .unwrap();
     assert_eq!(source.code(), cause, "{refused:?}");
     assert_eq!(code(chain.fund(&alice, Stake(1))), "chain_halted");
     assert_eq!(code(chain.advance(1)), "chain_halted");
-    assert_eq!(chain.balance(&alice).await.unwrap(), Stake(2), "what was committed is still read");
+    assert_eq!(
+        chain.balance(&alice).await.unwrap(),
+        Stake(2),
+        "what was committed is still read"
+    );
     assert_eq!(chain.block().0, 2);
     drop(chain);
     let chain = LocalChain::open(directory.path()).unwrap();
-    assert_eq!(chain.balance(&alice).await.unwrap(), Stake(2), "the old state is intact");
+    assert_eq!(
+        chain.balance(&alice).await.unwrap(),
+        Stake(2),
+        "the old state is intact"
+    );
     chain.fund(&alice, Stake(1)).unwrap();
     assert_eq!(chain.verify().unwrap(), 3);
 }
@@ -52,7 +63,11 @@ async fn balance_after_a_kill(fault: Option<StoreFault>) -> Stake {
     let chain = builder.build().unwrap();
     chain.fund(&"alice".into(), Stake(1)).unwrap();
     let copy = tempfile::tempdir().unwrap();
-    fs::copy(directory.path().join("chain.redb"), copy.path().join("chain.redb")).unwrap();
+    fs::copy(
+        directory.path().join("chain.redb"),
+        copy.path().join("chain.redb"),
+    )
+    .unwrap();
     let after = LocalChain::open(copy.path()).unwrap();
     after.balance(&"alice".into()).await.unwrap()
 }

@@ -109,7 +109,14 @@ impl Model {
         }
     }
 
-    pub(crate) fn register(&mut self, by: By, node: usize, validator: bool, stake: u64, block: u64) -> Verdict {
+    pub(crate) fn register(
+        &mut self,
+        by: By,
+        node: usize,
+        validator: bool,
+        stake: u64,
+        block: u64,
+    ) -> Verdict {
         let known = self.find(node).ok();
         if known.is_some() {
             self.owned(by, node)?;
@@ -198,7 +205,13 @@ impl Model {
         self.height
     }
 
-    pub(crate) fn weigh(&mut self, by: By, validator: usize, epoch: u64, weights: &[(usize, u64)]) -> Verdict {
+    pub(crate) fn weigh(
+        &mut self,
+        by: By,
+        validator: usize,
+        epoch: u64,
+        weights: &[(usize, u64)],
+    ) -> Verdict {
         if matches!(by, By::Key(key) if key != validator) {
             return Err("not_the_node");
         }
@@ -218,7 +231,12 @@ impl Model {
     }
 
     fn bearer(&self, name: usize) -> Option<usize> {
-        let renamed = || self.renamed.iter().find(|(old, _)| *old == name).map(|(_, new)| *new);
+        let renamed = || {
+            self.renamed
+                .iter()
+                .find(|(old, _)| *old == name)
+                .map(|(_, new)| *new)
+        };
         let at = self.find(name).ok();
         at.or_else(|| self.find(renamed()?).ok())
     }
@@ -241,7 +259,12 @@ impl Model {
         let stake_of = |at: usize| if no_stake { 1 } else { self.members[at].stake };
         let total: u64 = opinions.keys().map(|at| stake_of(*at)).sum();
         let mut scores: Vec<(usize, u128)> = Vec::new();
-        for (miner, member) in self.members.iter().enumerate().filter(|(_, member)| !member.validator) {
+        for (miner, member) in self
+            .members
+            .iter()
+            .enumerate()
+            .filter(|(_, member)| !member.validator)
+        {
             let mut given: Vec<(u128, u64)> = Vec::new();
             for (validator, (_, weights)) in &opinions {
                 let of_miners: Vec<(usize, u64)> = weights
@@ -250,13 +273,30 @@ impl Model {
                     .filter(|(at, _)| !self.members[*at].validator)
                     .collect();
                 let sum: u64 = of_miners.iter().map(|(_, value)| value).sum();
-                let mine: u64 = of_miners.iter().filter(|(at, _)| *at == miner).map(|(_, value)| value).sum();
+                let mine: u64 = of_miners
+                    .iter()
+                    .filter(|(at, _)| *at == miner)
+                    .map(|(_, value)| value)
+                    .sum();
                 if mine > 0 {
-                    given.push((u128::from(mine) * (1 << 32) / u128::from(sum), stake_of(*validator)));
+                    given.push((
+                        u128::from(mine) * (1 << 32) / u128::from(sum),
+                        stake_of(*validator),
+                    ));
                 }
             }
-            let backed = |weight: u128| given.iter().filter(|(other, _)| *other >= weight).map(|(_, s)| s).sum::<u64>();
-            let score = given.iter().map(|(weight, _)| *weight).filter(|weight| 2 * backed(*weight) >= total).max();
+            let backed = |weight: u128| {
+                given
+                    .iter()
+                    .filter(|(other, _)| *other >= weight)
+                    .map(|(_, s)| s)
+                    .sum::<u64>()
+            };
+            let score = given
+                .iter()
+                .map(|(weight, _)| *weight)
+                .filter(|weight| 2 * backed(*weight) >= total)
+                .max();
             scores.push((member.node, score.unwrap_or(0)));
         }
         self.members.iter_mut().for_each(|member| member.earned = 0);

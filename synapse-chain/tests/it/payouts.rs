@@ -4,10 +4,14 @@ use synapse_core::{EpochId, NodeId, Registration, Role, Stake, Subnet, SubnetId,
 /// A subnet that pays out 100 an epoch, at the end of its first weighing phase but one block.
 async fn paying(validators: &[(&str, u64)], miners: &[&str]) -> (LocalChain, LocalSubnet) {
     let chain = LocalChain::in_memory();
-    let params = SubnetParams::default().with_epochs(10, 3).with_emission(Stake(100));
+    let params = SubnetParams::default()
+        .with_epochs(10, 3)
+        .with_emission(Stake(100));
     chain.create_subnet(SubnetId(7), params).unwrap();
     let subnet = chain.subnet(SubnetId(7)).await.unwrap();
-    let all = validators.iter().map(|(node, stake)| (*node, Role::Validator, *stake));
+    let all = validators
+        .iter()
+        .map(|(node, stake)| (*node, Role::Validator, *stake));
     for (node, role, stake) in all.chain(miners.iter().map(|node| (*node, Role::Miner, 0))) {
         chain.fund(&node.into(), Stake(stake)).unwrap();
         subnet
@@ -29,7 +33,10 @@ async fn weigh(subnet: &LocalSubnet, validator: &str, weights: &[(&str, u16)]) {
 
 async fn check(chain: &LocalChain, subnet: &LocalSubnet, expected: &[(&str, u64)]) {
     chain.advance(1).unwrap();
-    let expected: Vec<_> = expected.iter().map(|(node, share)| (NodeId::from(*node), Stake(*share))).collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(node, share)| (NodeId::from(*node), Stake(*share)))
+        .collect();
     assert_eq!(subnet.payouts(EpochId(0)).await.unwrap(), expected);
     for (node, share) in expected {
         assert_eq!(chain.balance(&node).await.unwrap(), share, "{node} was paid");

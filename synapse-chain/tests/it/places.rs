@@ -1,5 +1,7 @@
 use synapse_chain::{LocalChain, LocalSubnet};
-use synapse_core::{EpochId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams, Weights, keys::Signer as _};
+use synapse_core::{
+    EpochId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams, Weights, keys::Signer as _,
+};
 
 use crate::{code, key};
 
@@ -27,7 +29,11 @@ async fn join(subnet: &LocalSubnet, node: &str, role: Role, stake: u64) -> Resul
 
 fn members(subnet: &LocalSubnet) -> Vec<String> {
     let directory = subnet.directory().current();
-    directory.members().iter().map(|member| member.node.to_string()).collect()
+    directory
+        .members()
+        .iter()
+        .map(|member| member.node.to_string())
+        .collect()
 }
 
 #[tokio::test]
@@ -37,8 +43,14 @@ async fn a_registration_burns_its_fee_once() {
     join(&subnet, "a", Role::Miner, 50).await.unwrap();
     assert_eq!(chain.balance(&"a".into()).await.unwrap(), Stake(945));
     assert_eq!(chain.supply().await.unwrap().burned, Stake(5));
-    assert_eq!(code(join(&subnet, "b", Role::Miner, 996).await), "insufficient_balance");
-    assert_eq!(code(join(&subnet, "b", Role::Miner, u64::MAX).await), "insufficient_balance");
+    assert_eq!(
+        code(join(&subnet, "b", Role::Miner, 996).await),
+        "insufficient_balance"
+    );
+    assert_eq!(
+        code(join(&subnet, "b", Role::Miner, u64::MAX).await),
+        "insufficient_balance"
+    );
     assert_eq!(chain.balance(&"b".into()).await.unwrap(), Stake(1_000));
 }
 
@@ -52,7 +64,11 @@ async fn a_miner_takes_the_place_of_the_one_that_staked_least_once_it_is_not_imm
     chain.advance(1).unwrap();
     join(&subnet, "c", Role::Miner, 0).await.unwrap();
     assert_eq!(members(&subnet), ["a", "c"]);
-    assert_eq!(chain.balance(&"b".into()).await.unwrap(), Stake(995), "its stake came back");
+    assert_eq!(
+        chain.balance(&"b".into()).await.unwrap(),
+        Stake(995),
+        "its stake came back"
+    );
 }
 
 #[tokio::test]
@@ -84,7 +100,10 @@ async fn a_validator_takes_a_place_by_staking_more() {
     join(&subnet, "v1", Role::Validator, 50).await.unwrap();
     join(&subnet, "a", Role::Miner, 10).await.unwrap();
     chain.advance(10).unwrap();
-    assert_eq!(code(join(&subnet, "v2", Role::Validator, 50).await), "subnet_full");
+    assert_eq!(
+        code(join(&subnet, "v2", Role::Validator, 50).await),
+        "subnet_full"
+    );
     join(&subnet, "v2", Role::Validator, 51).await.unwrap();
     assert_eq!(members(&subnet), ["a", "v2"]);
 }
@@ -97,7 +116,10 @@ async fn an_owner_pays_and_earns_for_its_node() {
         chain.fund(account.address(), Stake(100)).unwrap();
     }
     let as_owner = subnet.with_signer(owner.clone());
-    let member = as_owner.register_node(&*node, Role::Miner, Stake(40)).await.unwrap();
+    let member = as_owner
+        .register_node(&*node, Role::Miner, Stake(40))
+        .await
+        .unwrap();
     assert_eq!((&member.node, &member.owner), (node.address(), owner.address()));
     assert_eq!(chain.balance(owner.address()).await.unwrap(), Stake(55));
     let as_other = subnet.with_signer(other.clone());
@@ -118,7 +140,10 @@ async fn a_rotated_key_keeps_place_stake_and_what_was_said_of_it() {
     let (owner, old, new, third) = (key(1), key(2), key(3), key(4));
     chain.fund(owner.address(), Stake(100)).unwrap();
     let as_owner = subnet.with_signer(owner.clone());
-    let before = as_owner.register_node(&*old, Role::Miner, Stake(40)).await.unwrap();
+    let before = as_owner
+        .register_node(&*old, Role::Miner, Stake(40))
+        .await
+        .unwrap();
     join(&subnet, "v1", Role::Validator, 10).await.unwrap();
     chain.advance(7).unwrap();
     let weights = Weights::new([(old.address().clone(), 1)]).unwrap();
@@ -127,7 +152,12 @@ async fn a_rotated_key_keeps_place_stake_and_what_was_said_of_it() {
         .await
         .unwrap();
     assert_eq!(
-        code(subnet.with_signer(third.clone()).rotate_key(old.address(), &*third).await),
+        code(
+            subnet
+                .with_signer(third.clone())
+                .rotate_key(old.address(), &*third)
+                .await
+        ),
         "unknown_account"
     );
     let after = as_owner.rotate_key(old.address(), &*new).await.unwrap();
@@ -146,6 +176,10 @@ async fn a_rotated_key_keeps_place_stake_and_what_was_said_of_it() {
         subnet.payouts(EpochId(0)).await.unwrap(),
         [(new.address().clone(), Stake(100))]
     );
-    assert_eq!(chain.balance(owner.address()).await.unwrap(), Stake(155), "the owner was paid");
+    assert_eq!(
+        chain.balance(owner.address()).await.unwrap(),
+        Stake(155),
+        "the owner was paid"
+    );
     as_owner.rotate_key(new.address(), &*third).await.unwrap();
 }

@@ -64,7 +64,9 @@ impl Served {
 
 /// Gives a chain subnet 7 with short epochs, and two keys some funds.
 fn equip(chain: &LocalChain) {
-    let params = SubnetParams::default().with_epochs(40, 30).with_min_stakes(Stake(10), Stake(50));
+    let params = SubnetParams::default()
+        .with_epochs(40, 30)
+        .with_min_stakes(Stake(10), Stake(50));
     chain.create_subnet(SubnetId(7), params).unwrap();
     for account in ["//Alice", "//Bob"] {
         chain.fund(key(account).address(), Stake(10_000)).unwrap();

@@ -1,8 +1,10 @@
-use std::{fs, path::Path};
+use std::{env, fs, path::Path, process::Command};
 
 use redb::{Database, ReadableTable as _, TableDefinition};
 use synapse_chain::LocalChain;
-use synapse_core::{NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams, keys::Signer as _};
+use synapse_core::{
+    Error, NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams, keys::Signer as _,
+};
 
 use crate::{code, key};
 
@@ -15,8 +17,15 @@ async fn lived_in(directory: &Path) -> LocalChain {
     chain.create_subnet(SubnetId(7), SubnetParams::default()).unwrap();
     let (owner, node) = (key(1), key(2));
     chain.fund(owner.address(), Stake(100)).unwrap();
-    let subnet = chain.subnet(SubnetId(7)).await.unwrap().with_signer(owner.clone());
-    subnet.register_node(&*node, Role::Miner, Stake(30)).await.unwrap();
+    let subnet = chain
+        .subnet(SubnetId(7))
+        .await
+        .unwrap()
+        .with_signer(owner.clone());
+    subnet
+        .register_node(&*node, Role::Miner, Stake(30))
+        .await
+        .unwrap();
     chain
         .with_signer(owner)
         .transfer(&"somebody".into(), Stake(5))
@@ -73,6 +82,7 @@ async fn a_transaction_is_no_news_to_a_chain_that_was_opened_again() {
         account: alice.address().clone(),
         nonce: 0,
         valid_until: synapse_core::BlockNumber(50),
+        salt: 0,
         call: synapse_chain::Call::Transfer {
             to: "somebody".into(),
             amount: Stake(1),
@@ -92,7 +102,10 @@ fn a_directory_is_of_one_chain_at_a_time() {
     let _chain = LocalChain::open(directory.path()).unwrap();
     let refused = LocalChain::open(directory.path()).unwrap_err();
     assert_eq!(refused.code(), "data_dir_locked");
-    assert!(refused.message().contains(&std::process::id().to_string()), "{refused}");
+    assert!(
+        refused.message().contains(&std::process::id().to_string()),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -112,10 +125,16 @@ async fn the_same_seed_and_calls_give_the_same_chain() {
         *lived_in(another.path()).await.head().current(),
     ];
     assert_eq!(heads[0], heads[1]);
-    assert_eq!(fs::read(one.path().join("chain.redb")).unwrap().len(), fs::read(another.path().join("chain.redb")).unwrap().len());
+    assert_eq!(
+        fs::read(one.path().join("chain.redb")).unwrap().len(),
+        fs::read(another.path().join("chain.redb")).unwrap().len()
+    );
     let other = LocalChain::builder().store(one.path()).seed(4).build();
     assert_eq!(code(other), "other_chain");
-    let without = [LocalChain::in_memory().id().clone(), LocalChain::in_memory().id().clone()];
+    let without = [
+        LocalChain::in_memory().id().clone(),
+        LocalChain::in_memory().id().clone(),
+    ];
     assert_ne!(without[0], without[1], "no seed, no twin");
 }
 
@@ -129,7 +148,8 @@ async fn a_store_of_a_newer_version_is_refused_and_left_alone() {
         {
             let mut meta = transaction.open_table(META).unwrap();
             let genesis = String::from_utf8(meta.get("genesis").unwrap().unwrap().value().to_vec()).unwrap();
-            meta.insert("genesis", genesis.replace(from, to).as_bytes()).unwrap();
+            meta.insert("genesis", genesis.replace(from, to).as_bytes())
+                .unwrap();
         }
         transaction.commit().unwrap();
     };
@@ -148,17 +168,28 @@ async fn a_state_that_its_blocks_do_not_come_to_is_found() {
         let transaction = database.begin_write().unwrap();
         {
             let mut state = transaction.open_table(STATE).unwrap();
-            assert!(state.insert(key.as_bytes(), value.as_bytes()).unwrap().is_some(), "{key}");
+            assert!(
+                state.insert(key.as_bytes(), value.as_bytes()).unwrap().is_some(),
+                "{key}"
+            );
         }
         transaction.commit().unwrap();
     };
     let somebody = r#"{"account":"somebody"}"#;
     set(somebody, r#"{"balance":6,"nonce":0}"#);
     let refused = LocalChain::open(directory.path()).unwrap_err();
-    assert_eq!(refused.code(), "corrupt_store", "money from nowhere is seen at once");
+    assert_eq!(
+        refused.code(),
+        "corrupt_store",
+        "money from nowhere is seen at once"
+    );
     set(somebody, r#"{"balance":5,"nonce":1}"#);
     let chain = LocalChain::open(directory.path()).unwrap();
-    assert_eq!(code(chain.verify()), "state_differs", "the rest when the blocks are done again");
+    assert_eq!(
+        code(chain.verify()),
+        "state_differs",
+        "the rest when the blocks are done again"
+    );
 }
 
 #[tokio::test]
@@ -199,17 +230,99 @@ async fn damage_is_refused_and_never_believed() {
 async fn a_call_without_a_clock_makes_a_block_and_followers_see_it() {
     let directory = tempfile::tempdir().unwrap();
     let chain = LocalChain::open(directory.path()).unwrap();
-    chain.create_subnet(SubnetId(7), SubnetParams::default()).unwrap();
+    chain
+        .create_subnet(SubnetId(7), SubnetParams::default().with_max_members(2_500))
+        .unwrap();
     let subnet = chain.subnet(SubnetId(7)).await.unwrap();
-    let nodes: Vec<NodeId> = (0..50).map(|number| NodeId::from(format!("m{number}"))).collect();
+    let nodes: Vec<NodeId> = (0..2_500)
+        .map(|number| NodeId::from(format!("m{number}")))
+        .collect();
     let joined = nodes.iter().map(|node| {
         let (subnet, node) = (subnet.clone(), node.clone());
-        tokio::spawn(async move { subnet.register(Registration::new(node.as_str(), Role::Miner, Stake(0))).await })
+        tokio::spawn(async move {
+            subnet
+                .register(Registration::new(node.as_str(), Role::Miner, Stake(0)))
+                .await
+        })
     });
     for joined in joined.collect::<Vec<_>>() {
         let member = joined.await.unwrap().unwrap();
-        assert!(subnet.directory().current().get(&member.node).is_some(), "seen once it is acknowledged");
+        assert!(
+            subnet.directory().current().get(&member.node).is_some(),
+            "seen once it is acknowledged"
+        );
     }
-    assert!(chain.block().0 < 51, "calls that wait together share a block: {}", chain.block());
+    assert!(
+        chain.block().0 < 2_500,
+        "calls that wait together share a block: {}",
+        chain.block()
+    );
     assert_eq!(chain.verify().unwrap(), chain.block().0);
+}
+
+/// Where the process that [`a_file_that_may_not_grow_loses_nothing`] starts keeps its chain.
+const FULL_DISK: &str = "SYNAPSE_TEST_FULL_DISK";
+
+#[test]
+fn a_file_that_may_not_grow_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    // The limit is the system's own: the write fails in the middle of a commit, as on a full disk.
+    let limited = r#"trap "" XFSZ; ulimit -f 6000; exec "$0" --exact store::fills_its_disk --nocapture"#;
+    let child = Command::new("sh")
+        .args(["-c", limited])
+        .arg(env::current_exe().unwrap())
+        .env(FULL_DISK, directory.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8(child.stdout).unwrap();
+    assert!(
+        child.status.success(),
+        "{told}{}",
+        String::from_utf8_lossy(&child.stderr)
+    );
+    let after = |what: &str| {
+        told.split_once(what)
+            .unwrap()
+            .1
+            .split_whitespace()
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(after("refused with "), "commit_failed");
+    assert_eq!(after("because of "), "disk_full");
+    let acknowledged: u64 = after("acknowledged ").parse().unwrap();
+    let chain = LocalChain::open(directory.path()).unwrap();
+    assert!(
+        (acknowledged..=acknowledged + 1).contains(&chain.block().0),
+        "{acknowledged}, and {}",
+        chain.block()
+    );
+    assert_eq!(chain.verify().unwrap(), chain.block().0);
+    chain.fund(&"alice".into(), Stake(1)).unwrap();
+}
+
+/// The other process of [`a_file_that_may_not_grow_loses_nothing`]; does nothing by itself.
+#[test]
+fn fills_its_disk() {
+    let Some(directory) = env::var_os(FULL_DISK) else {
+        return;
+    };
+    let chain = LocalChain::open(directory).unwrap();
+    for acknowledged in 0..1_000 {
+        let account = format!("{acknowledged}{}", "x".repeat(50_000));
+        if let Err(refused) = chain.fund(&account.as_str().into(), Stake(1)) {
+            let cause = std::error::Error::source(&refused)
+                .unwrap()
+                .downcast_ref::<Error>()
+                .unwrap();
+            println!(
+                "acknowledged {acknowledged} refused with {} because of {}",
+                refused.code(),
+                cause.code()
+            );
+            return;
+        }
+    }
+    panic!("the disk was never full");
 }

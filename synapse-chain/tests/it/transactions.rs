@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use synapse_chain::{Call, ChainId, Consent, LocalChain, LocalSubnet, Outcome, SignedTransaction, Transaction};
+use synapse_chain::{
+    Call, ChainId, Consent, LocalChain, LocalSubnet, Outcome, SignedTransaction, Transaction,
+};
 use synapse_core::{
     BlockNumber, Endpoint, Error, NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams,
     keys::{Keypair, Scheme, Signer as _},
@@ -23,6 +25,7 @@ fn transfer(chain: &LocalChain, from: &NodeId, nonce: u64, amount: u64) -> Trans
         account: from.clone(),
         nonce,
         valid_until: BlockNumber(chain.block().0 + 10),
+        salt: 0,
         call: Call::Transfer {
             to: "somebody".into(),
             amount: Stake(amount),
@@ -64,13 +67,29 @@ async fn what_is_not_signed_by_its_account_is_not_taken() {
     };
     for (from, to, refusal) in [
         (r#"\"amount\":1"#, r#"\"amount\":2"#, "bad_signature"),
-        (alice.address().as_str(), key(2).address().as_str(), "bad_signature"),
+        (
+            alice.address().as_str(),
+            key(2).address().as_str(),
+            "bad_signature",
+        ),
         (r#""scheme":"ed25519""#, r#""scheme":"sr25519""#, "bad_signature"),
         (r#""signature":"0x"#, r#""signature":""#, "malformed_signature"),
-        (r#"\"nonce\":0"#, r#"\"nonce\":0,\"tip\":1"#, "malformed_transaction"),
-        (r#"\"nonce\":0"#, r#"\"nonce\":0,\"nonce\":0"#, "malformed_transaction"),
+        (
+            r#"\"nonce\":0"#,
+            r#"\"nonce\":0,\"tip\":1"#,
+            "malformed_transaction",
+        ),
+        (
+            r#"\"nonce\":0"#,
+            r#"\"nonce\":0,\"nonce\":0"#,
+            "malformed_transaction",
+        ),
     ] {
-        assert_eq!(code(chain.submit(tampered(from, to)).await), refusal, "{from} → {to}");
+        assert_eq!(
+            code(chain.submit(tampered(from, to)).await),
+            refusal,
+            "{from} → {to}"
+        );
     }
     assert_eq!(chain.account(alice.address()).await.unwrap().next_nonce, 0);
     chain.submit(signed).await.unwrap();
@@ -79,7 +98,10 @@ async fn what_is_not_signed_by_its_account_is_not_taken() {
 #[tokio::test]
 async fn each_transaction_takes_effect_once() {
     let (chain, alice) = funded();
-    let signed = transfer(&chain, alice.address(), 0, 1).sign(&*alice).await.unwrap();
+    let signed = transfer(&chain, alice.address(), 0, 1)
+        .sign(&*alice)
+        .await
+        .unwrap();
     let receipt = chain.submit(signed.clone()).await.unwrap();
     assert_eq!(code(chain.submit(signed.clone()).await), "transaction_replayed");
     assert_eq!(chain.receipt(&signed.hash()).await.unwrap(), Some(receipt));
@@ -89,7 +111,11 @@ async fn each_transaction_takes_effect_once() {
         "transaction_replayed"
     );
     chain.advance(256).unwrap();
-    assert_eq!(chain.receipt(&signed.hash()).await.unwrap(), None, "receipts are kept for a while");
+    assert_eq!(
+        chain.receipt(&signed.hash()).await.unwrap(),
+        None,
+        "receipts are kept for a while"
+    );
     assert_eq!(code(chain.submit(signed).await), "transaction_replayed");
 }
 
@@ -131,7 +157,10 @@ async fn what_the_rules_refuse_uses_up_its_nonce_and_stays_refused() {
     let outcome = submit(&chain, &overspend, &alice).await.unwrap();
     assert_eq!(code(outcome.into_result()), "insufficient_balance");
     chain.fund(alice.address(), Stake(1_000)).unwrap();
-    assert_eq!(code(submit(&chain, &overspend, &alice).await), "transaction_replayed");
+    assert_eq!(
+        code(submit(&chain, &overspend, &alice).await),
+        "transaction_replayed"
+    );
     assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(0));
     assert_eq!(chain.account(alice.address()).await.unwrap().next_nonce, 1);
 }
@@ -139,7 +168,10 @@ async fn what_the_rules_refuse_uses_up_its_nonce_and_stays_refused() {
 #[tokio::test]
 async fn transactions_wait_for_those_before_them() {
     let (chain, alice) = funded();
-    let later = transfer(&chain, alice.address(), 1, 60).sign(&*alice).await.unwrap();
+    let later = transfer(&chain, alice.address(), 1, 60)
+        .sign(&*alice)
+        .await
+        .unwrap();
     let waiting = tokio::spawn({
         let chain = chain.clone();
         let later = later.clone();
@@ -151,10 +183,16 @@ async fn transactions_wait_for_those_before_them() {
         "nonce_taken"
     );
     assert_eq!(chain.account(alice.address()).await.unwrap().next_nonce, 0);
-    let first = submit(&chain, &transfer(&chain, alice.address(), 0, 50), &alice).await.unwrap();
+    let first = submit(&chain, &transfer(&chain, alice.address(), 0, 50), &alice)
+        .await
+        .unwrap();
     assert!(matches!(first, Outcome::Done { .. }));
     let second = waiting.await.unwrap().unwrap();
-    assert_eq!(code(second.outcome.into_result()), "insufficient_balance", "in the order of their nonces");
+    assert_eq!(
+        code(second.outcome.into_result()),
+        "insufficient_balance",
+        "in the order of their nonces"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,7 +209,10 @@ async fn calls_wait_for_the_clocks_next_block() {
     for nonce in (0..3).rev() {
         let (chain, alice) = (chain.clone(), alice.clone());
         paid.push(tokio::spawn(async move {
-            let signed = transfer(&chain, alice.address(), nonce, 1).sign(&*alice).await.unwrap();
+            let signed = transfer(&chain, alice.address(), nonce, 1)
+                .sign(&*alice)
+                .await
+                .unwrap();
             // Somebody sends it twice: both learn what became of it.
             let (once, again) = tokio::join!(chain.submit(signed.clone()), chain.submit(signed));
             assert_eq!(once.as_ref().unwrap(), again.as_ref().unwrap());
@@ -185,9 +226,14 @@ async fn calls_wait_for_the_clocks_next_block() {
     assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(3));
     let late = Transaction {
         valid_until: BlockNumber(chain.block().0 + 2),
+        salt: 0,
         ..transfer(&chain, alice.address(), 4, 1)
     };
-    assert_eq!(code(submit(&chain, &late, &alice).await), "transaction_expired", "its predecessor never came");
+    assert_eq!(
+        code(submit(&chain, &late, &alice).await),
+        "transaction_expired",
+        "its predecessor never came"
+    );
 }
 
 #[tokio::test]
@@ -201,15 +247,24 @@ async fn handles_with_the_same_key_do_not_trip_over_each_other() {
         paid.await.unwrap().unwrap();
     }
     assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(20));
-    assert_eq!(code(chain.transfer(&"somebody".into(), Stake(1)).await), "no_signer");
+    assert_eq!(
+        code(chain.transfer(&"somebody".into(), Stake(1)).await),
+        "no_signer"
+    );
 }
 
-async fn registering(chain: &LocalChain, subnet: &LocalSubnet, owner: &Keypair, consent: Option<Consent>) -> String {
+async fn registering(
+    chain: &LocalChain,
+    subnet: &LocalSubnet,
+    owner: &Keypair,
+    consent: Option<Consent>,
+) -> String {
     let transaction = Transaction {
         chain: chain.id().clone(),
         account: owner.address().clone(),
         nonce: chain.account(owner.address()).await.unwrap().next_nonce,
         valid_until: BlockNumber(chain.block().0 + 1),
+        salt: 0,
         call: Call::Register {
             subnet: subnet.id(),
             node: key(2).address().clone(),
@@ -243,7 +298,10 @@ async fn nobody_registers_a_key_that_did_not_agree_to_just_this() {
     ] {
         assert_eq!(registering(&chain, &subnet, &alice, bad).await, "bad_consent");
     }
-    assert_eq!(registering(&chain, &subnet, &alice, None).await, "consent_missing");
+    assert_eq!(
+        registering(&chain, &subnet, &alice, None).await,
+        "consent_missing"
+    );
     let good = consent(&node, here, 7, me, Role::Miner).await;
     assert_eq!(registering(&chain, &subnet, &alice, good).await, "done");
 }
@@ -254,13 +312,57 @@ async fn what_concerns_a_node_is_signed_by_the_node() {
     let subnet = chain.subnet(SubnetId(7)).await.unwrap();
     let node = key(2);
     let as_owner = subnet.with_signer(alice.clone());
-    as_owner.register_node(&*node, Role::Miner, Stake(1)).await.unwrap();
+    as_owner
+        .register_node(&*node, Role::Miner, Stake(1))
+        .await
+        .unwrap();
     let endpoint = Endpoint::http("http://127.0.0.1:8091").unwrap();
-    assert_eq!(code(as_owner.serve(node.address(), endpoint.clone()).await), "not_the_node");
+    assert_eq!(
+        code(as_owner.serve(node.address(), endpoint.clone()).await),
+        "not_the_node"
+    );
     let as_node = subnet.with_signer(node.clone());
     as_node.serve(node.address(), endpoint).await.unwrap();
     assert_eq!(code(as_node.leave(node.address()).await), "not_the_owner");
     let own = Registration::new(alice.address().as_str(), Role::Validator, Stake(1));
     as_owner.register(own).await.unwrap();
     assert_eq!(subnet.directory().current().members().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_bounded() {
+    let chain = LocalChain::builder()
+        .block_time(std::time::Duration::from_secs(6))
+        .build()
+        .unwrap();
+    let alice = key(1);
+    chain.fund(alice.address(), Stake(1)).unwrap();
+    chain.create_subnet(SubnetId(7), SubnetParams::default()).unwrap();
+    let subnet = chain.subnet(SubnetId(7)).await.unwrap();
+    let signed = transfer(&chain, alice.address(), 0, 1)
+        .sign(&*alice)
+        .await
+        .unwrap();
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..9 {
+        let (chain, signed) = (chain.clone(), signed.clone());
+        waiting.spawn(async move { chain.submit(signed).await.map(drop) });
+    }
+    assert_eq!(
+        code(waiting.join_next().await.unwrap().unwrap()),
+        "too_many_waiting"
+    );
+    for number in 0..8_192 {
+        let (subnet, node) = (subnet.clone(), NodeId::from(format!("nobody-{number}")));
+        waiting.spawn(async move { subnet.leave(&node).await });
+    }
+    assert_eq!(code(waiting.join_next().await.unwrap().unwrap()), "mempool_full");
+    let block = chain.block();
+    let told = waiting.join_all().await;
+    let refused = |refusal: &str| {
+        let refused = told.iter().filter_map(|told| told.as_ref().err());
+        refused.filter(|error| error.code() == refusal).count()
+    };
+    assert_eq!((told.len(), refused("unknown_member")), (8 + 8_191, 8_191));
+    assert_eq!(chain.block().0, block.0 + 9, "1,000 calls a block");
 }

@@ -72,7 +72,10 @@ async fn a_repetition_after_the_epoch_succeeds_and_a_new_one_does_not() {
         "epoch_closed"
     );
     chain.advance(10 * 20).unwrap();
-    assert!(subnet.weights(EpochId(0)).await.unwrap().is_empty(), "old epochs are forgotten");
+    assert!(
+        subnet.weights(EpochId(0)).await.unwrap().is_empty(),
+        "old epochs are forgotten"
+    );
 }
 
 #[tokio::test]

@@ -43,8 +43,9 @@ pub(super) fn read(path: &Path, limit: usize, links: Links) -> Result<Option<Zer
     }
     let file = open(path, links).map_err(unreadable)?;
     // And what was opened may be another than what was looked at.
-    check_file(path, &file.metadata().map_err(unreadable)?)?;
-    check_mode(path, &file.metadata().map_err(unreadable)?)?;
+    let opened = file.metadata().map_err(unreadable)?;
+    check_file(path, &opened)?;
+    check_mode(path, &opened)?;
     // Grown, it would leave its beginning where it was before.
     let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
     let most = u64::try_from(limit).expect("a limit of a few kilobytes") + 1;

@@ -49,7 +49,7 @@ impl Signing {
         let now = now.nanos();
         let next = |last: u64| match last.saturating_sub(now) {
             ahead if ahead > SET_BACK => now,
-            _ => now.max(last + 1),
+            _ => now.max(last.saturating_add(1)),
         };
         let last = self
             .last

@@ -113,10 +113,10 @@ impl Seen {
     /// Drops the seconds that lie wholly before `horizon`.
     fn forget_before(&mut self, horizon: Stamp) {
         while let Some(oldest) = self.seconds.first_entry()
-            && (*oldest.key() + 1) * SECOND <= horizon.nanos()
+            && end_of(*oldest.key()) < horizon
         {
             let (second, callers) = oldest.remove_entry();
-            self.floor = self.floor.max(Stamp::from_nanos((second + 1) * SECOND - 1));
+            self.floor = self.floor.max(end_of(second));
             for (caller, gone) in callers {
                 self.all -= gone.len();
                 if let Some(held) = self.of_caller.get_mut(&caller) {
@@ -142,4 +142,9 @@ impl Seen {
         *self.of_caller.entry(caller.clone()).or_default() += 1;
         self.all += 1;
     }
+}
+
+/// The last time of a second.
+fn end_of(second: u64) -> Stamp {
+    Stamp::from_nanos(second.saturating_mul(SECOND).saturating_add(SECOND - 1))
 }

@@ -202,11 +202,8 @@ impl Verifier {
             return Err(refusal::not_in_a_role(member));
         }
         if member.stake < self.least_stake {
-            return Err(refusal::too_little_stake(
-                member,
-                self.least_stake,
-                directory.block(),
-            ));
+            let least = self.least_stake;
+            return Err(refusal::too_little_stake(member, least, directory.block()));
         }
         Ok(SignedBy {
             node: member.node.clone(),

@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use synapse_chain::{SignedTransaction, Transaction};
 use synapse_core::{Chunk, ErrorKind, Framing, Input, NodeId, Task, View, Wire};
 use synapse_http::{
     OpenAi,
@@ -125,6 +126,27 @@ pub fn openai_reply(data: &[u8]) {
             assert_eq!(error.kind(), ErrorKind::Broken, "{error:?}");
         }
         let _ = (chunk.usage(), chunk.has_content());
+    }
+}
+
+/// A transaction as a chain receives it: what cannot be read or is not signed is the sender's fault, and what is good
+/// stays the same transaction, under the same hash, however often it is written.
+pub fn signed_transaction(data: &[u8]) {
+    let Ok(signed) = serde_json::from_slice::<SignedTransaction>(data) else {
+        return;
+    };
+    let written = serde_json::to_vec(&signed).expect("what was read can be written");
+    let again: SignedTransaction = serde_json::from_slice(&written).expect("what was written can be read");
+    assert_eq!((&again, again.hash()), (&signed, signed.hash()));
+    let read = serde_json::from_str::<Transaction>(signed.body()).ok();
+    if let Some(transaction) = &read {
+        let body = serde_json::to_string(transaction).expect("what was read can be written");
+        let again: Transaction = serde_json::from_str(&body).expect("what was written can be read");
+        assert_eq!(again, *transaction);
+    }
+    match signed.verify() {
+        Ok(transaction) => assert_eq!(read, Some(transaction)),
+        Err(error) => assert!(error.kind().is_callers_fault(), "{error:?}"),
     }
 }
 

@@ -27,6 +27,11 @@ fn the_corpus_of_replies() {
 }
 
 #[test]
+fn the_corpus_of_transactions() {
+    replay("signed_transaction", fuzzing::signed_transaction);
+}
+
+#[test]
 fn the_corpus_of_streams() {
     replay("sse", fuzzing::sse);
 }
@@ -48,6 +53,7 @@ proptest! {
         fuzzing::openai_reply(&data);
         fuzzing::sse(&data);
         fuzzing::signed_headers(&data);
+        fuzzing::signed_transaction(&data);
     }
 
     #[test]

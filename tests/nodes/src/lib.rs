@@ -1,13 +1,17 @@
 //! Nodes as processes of their own, each with a data directory of its own, started, signalled and ended by a test.
 
+mod gateway;
 mod process;
 mod programs;
 mod reply;
+mod subnet;
 
 pub use rustix::process::Signal;
 
 pub use self::{
+    gateway::Gateway,
     process::{Node, Process},
     programs::program,
-    reply::{Ending, Reply, ask, get},
+    reply::{Ending, Reply, ask, ask_whole, get},
+    subnet::Subnet,
 };

@@ -78,6 +78,28 @@ impl Process {
         node
     }
 
+    /// Kills a node that was started so, and starts it again.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn restart(&self, node: Node) -> Node {
+        node.kill().await;
+        self.start().await
+    }
+
+    /// The address that its `--listen` names.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn listens(&self) -> SocketAddr {
+        let named = |argument: &String| argument.strip_prefix("--listen=")?.parse().ok();
+        self.arguments
+            .iter()
+            .find_map(named)
+            .expect("it was told where to listen")
+    }
+
     /// Starts it and waits for nothing.
     ///
     /// # Panics

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// The programs that these tests start; `miner` without a language model, so that a C++ toolchain is not needed.
-const PROGRAMS: &[&str] = &["custom_module"];
+const PROGRAMS: &[&str] = &["devchain", "miner", "register", "validator"];
 
 /// The path of a program of `examples/`, built from the sources as they are now.
 ///

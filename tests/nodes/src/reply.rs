@@ -75,12 +75,25 @@ impl Drop for Reply {
     }
 }
 
-/// Asks for a streamed chat completion, on a connection of its own. Resolves at its head.
+/// Asks for a streamed chat completion, on a connection of its own. Resolves at its head, which is there with the first
+/// content.
 ///
 /// # Errors
 /// Where there is none.
-pub async fn ask(gateway: SocketAddr, model: &str, prompt: &str) -> Result<Reply, Failure> {
-    let body = json!({"model": model, "stream": true, "messages": [{"role": "user", "content": prompt}]});
+pub async fn ask(gateway: SocketAddr, prompt: &str) -> Result<Reply, Failure> {
+    chat(gateway, prompt, true).await
+}
+
+/// The same, not streamed: its head is there when all of it is.
+///
+/// # Errors
+/// Where there is none.
+pub async fn ask_whole(gateway: SocketAddr, prompt: &str) -> Result<Reply, Failure> {
+    chat(gateway, prompt, false).await
+}
+
+async fn chat(gateway: SocketAddr, prompt: &str, stream: bool) -> Result<Reply, Failure> {
+    let body = json!({"model": "shout", "stream": stream, "messages": [{"role": "user", "content": prompt}]});
     let request = Request::post("/v1/chat/completions")
         .header("host", gateway.to_string())
         .header("content-type", "application/json")

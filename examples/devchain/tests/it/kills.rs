@@ -45,8 +45,16 @@ async fn survive(kills: u64, fault: Option<&'static str>) -> Arc<Book> {
     let data = tempfile::tempdir().unwrap();
     let keys = ["//Alice", "//Bob", "//Charlie", "//Dave", "//Eve"].map(key);
     let [alice, bob, charlie, dave, eve] = &keys;
-    let flags = ["--block-time=20ms", "--epoch-blocks=20", "--weighing-blocks=15", "--emission=1000"];
-    let flags = flags.map(str::to_owned).into_iter().chain(funds(&keys.each_ref().map(|key| &**key)));
+    let flags = [
+        "--block-time=20ms",
+        "--epoch-blocks=20",
+        "--weighing-blocks=15",
+        "--emission=1000",
+    ];
+    let flags = flags
+        .map(str::to_owned)
+        .into_iter()
+        .chain(funds(&keys.each_ref().map(|key| &**key)));
     let mut plan = Plan::new(data.path(), flags);
     let mut devchain = plan.start().await;
     plan.fault = fault;
@@ -57,8 +65,18 @@ async fn survive(kills: u64, fault: Option<&'static str>) -> Arc<Book> {
         .map(|uri| synapse_core::keys::Signer::address(&*key(uri)).clone())
         .into();
     let mut clients = JoinSet::new();
-    clients.spawn(transfers(book.clone(), chain.clone(), alice.clone(), sinks[0].clone()));
-    clients.spawn(transfers(book.clone(), chain.clone(), bob.clone(), sinks[1].clone()));
+    clients.spawn(transfers(
+        book.clone(),
+        chain.clone(),
+        alice.clone(),
+        sinks[0].clone(),
+    ));
+    clients.spawn(transfers(
+        book.clone(),
+        chain.clone(),
+        bob.clone(),
+        sinks[1].clone(),
+    ));
     let (paying, _) = as_signed_by(&chain, charlie.clone()).await;
     clients.spawn(payments(book.clone(), paying, sinks[2].clone()));
     let (_, of_dave) = as_signed_by(&chain, dave.clone()).await;
@@ -93,7 +111,10 @@ async fn survive(kills: u64, fault: Option<&'static str>) -> Arc<Book> {
     look_up(&book, &chain, &mut looked_up).await;
     let given = book.given.lock().unwrap().clone();
     for sink in &sinks {
-        let (held, given) = (chain.balance(sink).await.unwrap().0, given.get(sink).copied().unwrap_or(0));
+        let (held, given) = (
+            chain.balance(sink).await.unwrap().0,
+            given.get(sink).copied().unwrap_or(0),
+        );
         if held != given {
             book.fault(format!("{sink} holds {held}, and was given {given}"));
         }
@@ -102,7 +123,10 @@ async fn survive(kills: u64, fault: Option<&'static str>) -> Arc<Book> {
     following.abort();
     drop(chain);
     devchain.signal(rustix::process::Signal::TERM);
-    assert!(devchain.ended().await, "a devchain that is told to end does so well");
+    assert!(
+        devchain.ended().await,
+        "a devchain that is told to end does so well"
+    );
     match verify(data.path()).await {
         Ok(said) => println!("{} receipts; {said}", looked_up.len()),
         Err(why) => book.fault(why),
@@ -134,7 +158,10 @@ async fn weights_are_there(book: &Book, chain: &LocalChain) {
     let Some(last) = acknowledged.keys().next_back().copied() else {
         return book.fault("no weights were acknowledged".to_owned());
     };
-    for (epoch, weights) in acknowledged.into_iter().filter(|(epoch, _)| epoch.0 + 3 >= last.0) {
+    for (epoch, weights) in acknowledged
+        .into_iter()
+        .filter(|(epoch, _)| epoch.0 + 3 >= last.0)
+    {
         let stored = subnet.weights(epoch).await.unwrap();
         if !stored.iter().any(|(_, stored)| *stored == weights) {
             book.fault(format!("the weights of epoch {epoch} are lost: {stored:?}"));
@@ -143,7 +170,9 @@ async fn weights_are_there(book: &Book, chain: &LocalChain) {
 }
 
 fn number(variable: &str) -> Option<u64> {
-    env::var(variable).ok().map(|text| text.parse().expect("a number"))
+    env::var(variable)
+        .ok()
+        .map(|text| text.parse().expect("a number"))
 }
 
 fn now() -> u64 {

@@ -11,7 +11,8 @@ use std::{
 
 use synapse_chain::{Call, LocalChain, LocalSubnet, Outcome, Receipt, Transaction};
 use synapse_core::{
-    BlockNumber, Endpoint, EpochId, Error, NodeId, OperationId, Phase, Role, Stake, Subnet, SubnetId, Weights,
+    BlockNumber, Endpoint, EpochId, Error, NodeId, OperationId, Phase, Role, Stake, Subnet, SubnetId,
+    Weights,
     keys::{Keypair, Signer},
 };
 
@@ -59,7 +60,9 @@ impl Book {
 pub(crate) async fn transfers(book: Arc<Book>, chain: LocalChain, from: Arc<Keypair>, to: NodeId) {
     while book.goes_on() {
         let sent = transfer(&chain, &from, &to).await;
-        let Some(receipt) = book.check("transfer", sent) else { continue };
+        let Some(receipt) = book.check("transfer", sent) else {
+            continue;
+        };
         if !matches!(receipt.outcome, Outcome::Done { .. }) {
             book.fault(format!("a transfer was refused: {receipt:?}"));
         }
@@ -75,6 +78,7 @@ async fn transfer(chain: &LocalChain, from: &Keypair, to: &NodeId) -> Result<Rec
             account: from.address().clone(),
             nonce: chain.account(from.address()).await?.next_nonce,
             valid_until: BlockNumber(chain.block().0 + 60),
+            salt: 0,
             call: Call::Transfer {
                 to: to.clone(),
                 amount: Stake(1),
@@ -91,7 +95,10 @@ async fn transfer(chain: &LocalChain, from: &Keypair, to: &NodeId) -> Result<Rec
 /// Transfers that a handle signs.
 pub(crate) async fn payments(book: Arc<Book>, chain: LocalChain, to: NodeId) {
     while book.goes_on() {
-        if book.check("payment", chain.transfer(&to, Stake(1)).await).is_some() {
+        if book
+            .check("payment", chain.transfer(&to, Stake(1)).await)
+            .is_some()
+        {
             book.gave(&to);
         }
     }
@@ -123,7 +130,11 @@ async fn seen(book: &Book, subnet: &LocalSubnet, node: &NodeId, wanted: Option<&
             }
         }
     };
-    if book.goes_on() && tokio::time::timeout(Duration::from_secs(20), shown).await.is_err() {
+    if book.goes_on()
+        && tokio::time::timeout(Duration::from_secs(20), shown)
+            .await
+            .is_err()
+    {
         book.fault(format!("the directory does not show {wanted:?} of {node}"));
     }
 }
@@ -148,7 +159,9 @@ pub(crate) async fn validator(book: Arc<Book>, subnet: LocalSubnet, key: Arc<Key
         let value = u16::try_from(epoch.id.0 % 60_000).unwrap() + 1;
         let weights = Weights::new([(miner.clone(), value)]).unwrap();
         let operation = OperationId::from(format!("{}-{}", key.address(), epoch.id));
-        let submitted = subnet.submit_weights(operation, key.address(), epoch.id, weights.clone()).await;
+        let submitted = subnet
+            .submit_weights(operation, key.address(), epoch.id, weights.clone())
+            .await;
         if book.check("weights", submitted).is_some() {
             book.weights.lock().unwrap().insert(epoch.id, weights);
         }

@@ -40,7 +40,11 @@ impl Plan {
 
     fn command(&self) -> Command {
         let mut command = devchain();
-        command.arg("run").arg("--listen").arg(&self.listen).args(&self.flags);
+        command
+            .arg("run")
+            .arg("--listen")
+            .arg(&self.listen)
+            .args(&self.flags);
         if let Some(fault) = self.fault {
             command.env("SYNAPSE_CHAIN_FAULT", fault);
         }
@@ -51,7 +55,9 @@ impl Plan {
     pub(crate) async fn start(&mut self) -> Devchain {
         let mut child = self.command().stderr(Stdio::inherit()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = timeout(PATIENCE, lines.next_line()).await.expect("it is ready in time");
+        let line = timeout(PATIENCE, lines.next_line())
+            .await
+            .expect("it is ready in time");
         let line = line.unwrap().expect("it does not end before it is ready");
         let url = line.strip_prefix("ready ").expect("the first line").to_owned();
         self.listen = url.strip_prefix("http://").unwrap().to_owned();
@@ -61,10 +67,19 @@ impl Plan {
     /// Starts it where it cannot start, and returns what it says.
     pub(crate) async fn fails(&self) -> String {
         let mut child = self.command().stderr(Stdio::piped()).spawn().unwrap();
-        let status = timeout(PATIENCE, child.wait()).await.expect("it ends in time").unwrap();
+        let status = timeout(PATIENCE, child.wait())
+            .await
+            .expect("it ends in time")
+            .unwrap();
         assert!(!status.success());
         let mut said = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .await
+            .unwrap();
         said
     }
 }
@@ -85,14 +100,22 @@ impl Devchain {
 
     /// Waits for its end; whether that was a good one.
     pub(crate) async fn ended(mut self) -> bool {
-        let status = timeout(PATIENCE, self.child.wait()).await.expect("it ends in time");
+        let status = timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("it ends in time");
         status.unwrap().success()
     }
 }
 
 /// Whether a chain's state is what its blocks make of it; `Err` with what the program says where it is not.
 pub(crate) async fn verify(data: &Path) -> Result<String, String> {
-    let output = devchain().arg("verify").arg("--data-dir").arg(data).output().await.unwrap();
+    let output = devchain()
+        .arg("verify")
+        .arg("--data-dir")
+        .arg(data)
+        .output()
+        .await
+        .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() {
         Ok(text(&output.stdout))
@@ -103,6 +126,9 @@ pub(crate) async fn verify(data: &Path) -> Result<String, String> {
 
 pub(crate) fn devchain() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_devchain"));
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     command
 }

@@ -43,7 +43,9 @@ async fn plain_http_for_other_machines_is_asked_for() {
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
     let data = tempfile::tempdir().unwrap();
-    let chain = Plan::new(data.path(), ["--block-time=1m".to_owned()]).start().await;
+    let chain = Plan::new(data.path(), ["--block-time=1m".to_owned()])
+        .start()
+        .await;
     let followed = LocalChain::connect(&chain.url).await.unwrap();
     followed.subnet(SubnetId(7)).await.unwrap();
     chain.signal(Signal::TERM);
@@ -56,7 +58,9 @@ async fn a_node_may_start_before_its_chain() {
     let alice = key("//Alice");
     let mut plan = Plan::new(
         data.path(),
-        ["--block-time=20ms".to_owned()].into_iter().chain(funds(&[&alice])),
+        ["--block-time=20ms".to_owned()]
+            .into_iter()
+            .chain(funds(&[&alice])),
     );
     // The address is taken once, so that the client knows where the chain will be.
     let url = address(&mut plan).await;
@@ -69,11 +73,17 @@ async fn a_node_may_start_before_its_chain() {
         let (subnet, alice) = (subnet.clone(), alice.clone());
         async move { subnet.register_node(&*alice, Role::Miner, Stake(5)).await }
     });
-    assert!(timeout(Duration::from_millis(300), subnet.synced()).await.is_err());
+    assert!(
+        timeout(Duration::from_millis(300), subnet.synced())
+            .await
+            .is_err()
+    );
     let _devchain = plan.start().await;
     timeout(SOON, subnet.synced()).await.unwrap().unwrap();
     assert_eq!(early.await.unwrap().unwrap().node, *alice.address());
-    let unknown = timeout(SOON, chain.subnet_lazy(SubnetId(8)).synced()).await.unwrap();
+    let unknown = timeout(SOON, chain.subnet_lazy(SubnetId(8)).synced())
+        .await
+        .unwrap();
     assert_eq!(unknown.unwrap_err().code(), "unknown_subnet");
 }
 
@@ -83,12 +93,21 @@ async fn a_frozen_chain_is_noticed_and_followed_again() {
     let alice = key("//Alice");
     let mut plan = Plan::new(
         data.path(),
-        ["--block-time=20ms".to_owned()].into_iter().chain(funds(&[&alice])),
+        ["--block-time=20ms".to_owned()]
+            .into_iter()
+            .chain(funds(&[&alice])),
     );
     let devchain = plan.start().await;
     let chain = impatient(&devchain.url).connect().await.unwrap();
-    let subnet = chain.with_signer(alice.clone()).subnet(SubnetId(7)).await.unwrap();
-    subnet.register_node(&*alice, Role::Miner, Stake(5)).await.unwrap();
+    let subnet = chain
+        .with_signer(alice.clone())
+        .subnet(SubnetId(7))
+        .await
+        .unwrap();
+    subnet
+        .register_node(&*alice, Role::Miner, Stake(5))
+        .await
+        .unwrap();
 
     devchain.signal(Signal::STOP);
     let hasty = impatient(&devchain.url).patience(Duration::from_secs(1));
@@ -103,7 +122,11 @@ async fn a_frozen_chain_is_noticed_and_followed_again() {
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     devchain.signal(Signal::CONT);
     timeout(SOON, asked).await.unwrap().unwrap().unwrap();
-    assert_eq!(chain.balance(key("//Bob").address()).await.unwrap(), Stake(3), "once");
+    assert_eq!(
+        chain.balance(key("//Bob").address()).await.unwrap(),
+        Stake(3),
+        "once"
+    );
     goes_on(&chain).await;
 }
 
@@ -112,7 +135,11 @@ async fn another_chain_at_the_address_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let mut plan = Plan::new(data.path(), ["--block-time=20ms".to_owned()]);
     let devchain = plan.start().await;
-    let chain = impatient(&devchain.url).patience(Duration::from_secs(1)).connect().await.unwrap();
+    let chain = impatient(&devchain.url)
+        .patience(Duration::from_secs(1))
+        .connect()
+        .await
+        .unwrap();
     goes_on(&chain).await;
     let id = chain.id().clone();
     devchain.kill().await;
@@ -151,7 +178,11 @@ async fn a_chain_that_went_back_is_refused() {
 
     let devchain = plan.start().await;
     let other = LocalChain::connect(&devchain.url).await.unwrap();
-    assert_eq!(other.id(), chain.id(), "it is the same chain, with another history");
+    assert_eq!(
+        other.id(),
+        chain.id(),
+        "it is the same chain, with another history"
+    );
     let at = chain.block();
     assert!(other.block() < at);
     // Neither while it is behind nor once it is ahead.

@@ -1,9 +1,6 @@
 use serde_json::Value;
 use synapse_chain::LocalChain;
-use synapse_core::{
-    Endpoint, Role, Stake, Subnet, SubnetId,
-    keys::Signer,
-};
+use synapse_core::{Endpoint, Role, Stake, Subnet, SubnetId, keys::Signer};
 
 use crate::{
     funds, key,
@@ -17,14 +14,27 @@ async fn a_chain_is_shown_as_a_table_and_as_json() {
     let flags = ["--block-time=20ms", "--subnet=3", "--subnet=7"].map(str::to_owned);
     let mut plan = Plan::new(data.path(), flags.into_iter().chain(funds(&[&alice])));
     let chain = plan.start().await;
-    let remote = LocalChain::connect(&chain.url).await.unwrap().with_signer(alice.clone());
+    let remote = LocalChain::connect(&chain.url)
+        .await
+        .unwrap()
+        .with_signer(alice.clone());
     let subnet = remote.subnet(SubnetId(7)).await.unwrap();
-    subnet.register_node(&*alice, Role::Miner, Stake(25)).await.unwrap();
+    subnet
+        .register_node(&*alice, Role::Miner, Stake(25))
+        .await
+        .unwrap();
     let endpoint = Endpoint::http("http://127.0.0.1:8091").unwrap();
     subnet.serve(alice.address(), endpoint).await.unwrap();
 
     let text = status(&[&format!("--chain={}", chain.url)]).await;
-    for wanted in ["subnet 3", "subnet 7", alice.address().as_str(), "miner", "25", "http://127.0.0.1:8091"] {
+    for wanted in [
+        "subnet 3",
+        "subnet 7",
+        alice.address().as_str(),
+        "miner",
+        "25",
+        "http://127.0.0.1:8091",
+    ] {
         assert!(text.contains(wanted), "{wanted} is in\n{text}");
     }
     let document = status(&[&format!("--chain={}", chain.url), "--json"]).await;
@@ -33,7 +43,12 @@ async fn a_chain_is_shown_as_a_table_and_as_json() {
     assert_eq!(document["subnets"][1]["members"][0]["stake"], 25);
     chain.signal(rustix::process::Signal::TERM);
     assert!(chain.ended().await);
-    assert!(verify(data.path()).await.unwrap().contains("blocks give the state"));
+    assert!(
+        verify(data.path())
+            .await
+            .unwrap()
+            .contains("blocks give the state")
+    );
 }
 
 #[tokio::test]
@@ -50,6 +65,10 @@ async fn without_a_chain_status_says_so() {
 
 async fn status(flags: &[&str]) -> String {
     let output = devchain().arg("status").args(flags).output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }

@@ -27,7 +27,10 @@ impl Engine {
         if chain != self.chain {
             return Err(Error::invalid(
                 "wrong_chain",
-                format!("the transaction is for the chain {chain}, and this is {}", self.chain),
+                format!(
+                    "the transaction is for the chain {chain}, and this is {}",
+                    self.chain
+                ),
             ));
         }
         let slot = Slot {
@@ -85,7 +88,10 @@ pub(in crate::local) async fn told(verdict: Verdict) -> Result<Receipt, Error> {
 }
 
 fn closed() -> Error {
-    Error::unavailable("chain_closed", "the chain was closed before a block held the call")
+    Error::unavailable(
+        "chain_closed",
+        "the chain was closed before a block held the call",
+    )
 }
 
 fn unknown_account(account: &NodeId) -> Error {

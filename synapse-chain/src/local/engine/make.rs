@@ -18,12 +18,13 @@ use crate::{
 type Applied = Vec<(TxHash, Arc<Entry>, Outcome)>;
 
 impl Engine {
-    /// Does what waits: at once where blocks come by hand, in a block otherwise.
-    pub(in crate::local) fn work(&self) -> Result<(), Error> {
+    /// Does what waits: at once where blocks come by hand, in a block otherwise. Returns whether it made one: more calls
+    /// may wait than a block holds.
+    pub(in crate::local) fn work(&self) -> Result<bool, Error> {
         let mut making = self.making.lock().expect("no block panics halfway");
         if self.pace == Pace::Open {
             self.apply_at_once();
-            return Ok(());
+            return Ok(false);
         }
         self.make(&mut making, false)
     }
@@ -31,7 +32,7 @@ impl Engine {
     /// Makes the block that the clock asks for.
     pub(in crate::local) fn tick(&self) -> Result<(), Error> {
         let mut making = self.making.lock().expect("no block panics halfway");
-        self.make(&mut making, true)
+        self.make(&mut making, true).map(|_| ())
     }
 
     /// Makes blocks by hand.
@@ -41,7 +42,7 @@ impl Engine {
             self.step(&making, blocks);
             return Ok(());
         }
-        (0..blocks).try_for_each(|_| self.make(&mut making, true))
+        (0..blocks).try_for_each(|_| self.make(&mut making, true).map(|_| ()))
     }
 
     fn apply_at_once(&self) {
@@ -60,7 +61,10 @@ impl Engine {
         let mut shared = self.lock();
         let mut head = shared.head;
         for _ in 0..blocks {
-            head = Head::new(BlockNumber(head.block.0.saturating_add(1)), making.clock.after(head));
+            head = Head::new(
+                BlockNumber(head.block.0.saturating_add(1)),
+                making.clock.after(head),
+            );
             shared.state.enter(head.block);
         }
         shared.commit(head, Vec::new(), &self.head);
@@ -68,7 +72,7 @@ impl Engine {
 
     /// Makes a block of what waits, commits it, and only then tells anybody. Where the commit fails, the state goes
     /// back to the last committed block and the chain halts: what is on disk now is known when it is opened again.
-    fn make(&self, making: &mut Making, even_empty: bool) -> Result<(), Error> {
+    fn make(&self, making: &mut Making, even_empty: bool) -> Result<bool, Error> {
         let mut shared = self.lock();
         if let Some(cause) = &shared.halted {
             return Err(cause.clone());
@@ -77,7 +81,7 @@ impl Engine {
         let head = Head::new(height, making.clock.after(shared.head));
         let applied = shared.apply_waiting(&self.chain, height);
         if applied.is_empty() && !even_empty {
-            return Ok(());
+            return Ok(false);
         }
         shared.state.enter(height);
         if let Some(store) = &making.store {
@@ -93,7 +97,7 @@ impl Engine {
             }
         }
         shared.commit(head, applied, &self.head);
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -16,7 +16,12 @@ impl Engine {
 
     pub(in crate::local) fn account(&self, account: &NodeId) -> Account {
         let shared = self.lock();
-        let record = shared.state.accounts.committed(account).copied().unwrap_or_default();
+        let record = shared
+            .state
+            .accounts
+            .committed(account)
+            .copied()
+            .unwrap_or_default();
         Account {
             balance: record.balance,
             next_nonce: shared.mempool.next_nonce(account, record.nonce),
@@ -24,7 +29,12 @@ impl Engine {
     }
 
     pub(in crate::local) fn supply(&self) -> Supply {
-        self.lock().state.supply.committed(&()).copied().unwrap_or_default()
+        self.lock()
+            .state
+            .supply
+            .committed(&())
+            .copied()
+            .unwrap_or_default()
     }
 
     pub(in crate::local) fn subnets(&self) -> Vec<SubnetId> {
@@ -32,7 +42,10 @@ impl Engine {
     }
 
     pub(in crate::local) fn follow(&self, id: SubnetId) -> Result<Followed, Error> {
-        self.lock().followers.of(id).ok_or_else(|| refusal::unknown_subnet(id))
+        self.lock()
+            .followers
+            .of(id)
+            .ok_or_else(|| refusal::unknown_subnet(id))
     }
 
     pub(in crate::local) fn follow_any(&self, id: SubnetId) -> Followed {
@@ -66,6 +79,9 @@ impl Engine {
 
 impl Shared {
     pub(super) fn nonce(&self, account: &NodeId) -> u64 {
-        self.state.accounts.committed(account).map_or(0, |record| record.nonce)
+        self.state
+            .accounts
+            .committed(account)
+            .map_or(0, |record| record.nonce)
     }
 }

@@ -74,14 +74,20 @@ pub(super) fn changes(state: &State) -> Vec<Change> {
     collect(&mut all, &state.operations, |(subnet, node, operation)| {
         Key::Operation(*subnet, node.clone(), operation.clone())
     });
-    collect(&mut all, &state.payouts, |(subnet, epoch)| Key::Payouts(*subnet, *epoch));
+    collect(&mut all, &state.payouts, |(subnet, epoch)| {
+        Key::Payouts(*subnet, *epoch)
+    });
     collect(&mut all, &state.rotated, |(subnet, node)| {
         Key::Rotated(*subnet, node.clone())
     });
     all
 }
 
-fn collect<K: Ord + Clone, V: Clone + Serialize>(into: &mut Vec<Change>, table: &Table<K, V>, name: impl Fn(&K) -> Key) {
+fn collect<K: Ord + Clone, V: Clone + Serialize>(
+    into: &mut Vec<Change>,
+    table: &Table<K, V>,
+    name: impl Fn(&K) -> Key,
+) {
     into.extend(
         table
             .changes()

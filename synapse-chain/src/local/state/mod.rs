@@ -81,7 +81,11 @@ impl State {
 
     /// The subnets, as the block that is being made sees them.
     pub(super) fn subnet_ids(&self) -> Vec<SubnetId> {
-        let mut ids: Vec<SubnetId> = self.subnets.run(SubnetId(0), |_| true).map(|(id, _)| *id).collect();
+        let mut ids: Vec<SubnetId> = self
+            .subnets
+            .run(SubnetId(0), |_| true)
+            .map(|(id, _)| *id)
+            .collect();
         ids.sort_unstable();
         ids
     }
@@ -101,8 +105,12 @@ impl State {
         let start = (SubnetId(0), NodeId::from(""));
         let held = self.accounts.committed_run(NodeId::from(""), |_| true);
         let staked = self.members.committed_run(start, |_| true);
-        let sum = held.map(|(_, account)| u128::from(account.balance.0)).sum::<u128>()
-            + staked.map(|(_, record)| u128::from(record.member.stake.0)).sum::<u128>()
+        let sum = held
+            .map(|(_, account)| u128::from(account.balance.0))
+            .sum::<u128>()
+            + staked
+                .map(|(_, record)| u128::from(record.member.stake.0))
+                .sum::<u128>()
             + u128::from(supply.burned.0);
         sum == u128::from(supply.issued.0)
     }

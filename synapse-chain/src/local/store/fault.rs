@@ -3,9 +3,9 @@
 #[cfg(not(feature = "failpoints"))]
 pub(in crate::local) use self::none::Faults;
 #[cfg(feature = "failpoints")]
-pub use self::some::StoreFault;
-#[cfg(feature = "failpoints")]
 pub(in crate::local) use self::some::Faults;
+#[cfg(feature = "failpoints")]
+pub use self::some::StoreFault;
 
 #[cfg(not(feature = "failpoints"))]
 mod none {
@@ -19,7 +19,11 @@ mod none {
 
     impl Faults {
         #[expect(clippy::unused_self, reason = "with faults there is something to ask")]
-        pub(in crate::local::store) fn create(self, builder: &Builder, path: &Path) -> Result<Database, DatabaseError> {
+        pub(in crate::local::store) fn create(
+            self,
+            builder: &Builder,
+            path: &Path,
+        ) -> Result<Database, DatabaseError> {
             builder.create(path)
         }
 
@@ -94,7 +98,11 @@ mod some {
             }
         }
 
-        pub(in crate::local::store) fn create(&self, builder: &Builder, path: &Path) -> Result<Database, DatabaseError> {
+        pub(in crate::local::store) fn create(
+            &self,
+            builder: &Builder,
+            path: &Path,
+        ) -> Result<Database, DatabaseError> {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false);
             let file = options.open(path)?;

@@ -22,7 +22,9 @@ pub(super) fn broken(error: impl Into<redb::Error>) -> Error {
     let error = error.into();
     match &error {
         redb::Error::Io(io) => of_file(io.kind()).with_source(error),
-        redb::Error::DatabaseAlreadyOpen => failed("store_in_use", "is open in another process").with_source(error),
+        redb::Error::DatabaseAlreadyOpen => {
+            failed("store_in_use", "is open in another process").with_source(error)
+        }
         redb::Error::PreviousIo => failed("store_failed", "failed before").with_source(error),
         redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) | redb::Error::RepairAborted => {
             corrupt("its pages do not fit together").with_source(error)
@@ -40,8 +42,11 @@ fn of_file(kind: io::ErrorKind) -> Error {
             failed("store_unwritable", "may not write its file")
                 .with_hint("give this user the right to write chain.redb")
         }
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => corrupt("it is no store, or a piece of one"),
-        _ => failed("store_failed", "failed").with_hint("look for faults of the disk, and open the chain again"),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            corrupt("it is no store, or a piece of one")
+        }
+        _ => failed("store_failed", "failed")
+            .with_hint("look for faults of the disk, and open the chain again"),
     }
 }
 

@@ -16,7 +16,10 @@ pub(super) use self::fault::Faults;
 #[cfg(feature = "failpoints")]
 pub use self::fault::StoreFault;
 use self::file::broken;
-use super::{block::Block, state::{Change, State}};
+use super::{
+    block::Block,
+    state::{Change, State},
+};
 use crate::{ChainId, TxHash};
 
 const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
@@ -71,7 +74,11 @@ pub(super) struct Store {
 
 impl Store {
     /// Opens the chain in a directory, or begins `genesis` there.
-    pub(super) fn open(directory: &Path, genesis: impl FnOnce() -> Result<Genesis, Error>, faults: Faults) -> Result<Self, Error> {
+    pub(super) fn open(
+        directory: &Path,
+        genesis: impl FnOnce() -> Result<Genesis, Error>,
+        faults: Faults,
+    ) -> Result<Self, Error> {
         let directory = DataDir::open(directory)?;
         let database = file::open(&directory.path().join("chain.redb"), &faults)?;
         let genesis = match read_genesis(&database)? {
@@ -118,13 +125,18 @@ impl Store {
         })?;
         state.commit();
         if !state.adds_up() {
-            return Err(corrupt("balances, stakes and what was burned are not what was issued"));
+            return Err(corrupt(
+                "balances, stakes and what was burned are not what was issued",
+            ));
         }
         Ok(state)
     }
 
     /// Each stored entry of the state, sorted by its stored name.
-    pub(super) fn each_entry(&self, mut with: impl FnMut(&[u8], &[u8]) -> Result<(), Error>) -> Result<(), Error> {
+    pub(super) fn each_entry(
+        &self,
+        mut with: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         for entry in self.read(STATE)?.iter().map_err(broken)? {
             let (key, value) = entry.map_err(broken)?;
             with(key.value(), value.value())?;
@@ -140,7 +152,10 @@ impl Store {
     ) -> Result<(), Error> {
         for entry in self.read(BLOCKS)?.range(first.0..).map_err(broken)? {
             let (height, bytes) = entry.map_err(broken)?;
-            with(readable(height.value(), bytes.value())?, TxHash::of(bytes.value()))?;
+            with(
+                readable(height.value(), bytes.value())?,
+                TxHash::of(bytes.value()),
+            )?;
         }
         Ok(())
     }
@@ -167,7 +182,11 @@ impl Store {
 
     fn write(&self, height: BlockNumber, block: &[u8], changes: &[Change]) -> Result<(), Error> {
         let mut transaction = self.database.begin_write().map_err(broken)?;
-        let durability = if self.faults.skips_fsync() { Durability::None } else { Durability::Immediate };
+        let durability = if self.faults.skips_fsync() {
+            Durability::None
+        } else {
+            Durability::Immediate
+        };
         transaction.set_durability(durability).map_err(broken)?;
         {
             let mut blocks = transaction.open_table(BLOCKS).map_err(broken)?;
@@ -216,7 +235,9 @@ fn read_genesis(database: &Database) -> Result<Option<Genesis>, Error> {
         )
         .with_hint("use the version that wrote it, or a newer one"));
     }
-    serde_json::from_slice(bytes.value()).map(Some).map_err(unreadable)
+    serde_json::from_slice(bytes.value())
+        .map(Some)
+        .map_err(unreadable)
 }
 
 fn begin(database: &Database, genesis: Genesis) -> Result<Genesis, Error> {

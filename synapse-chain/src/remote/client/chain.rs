@@ -50,7 +50,10 @@ impl RemoteChain {
     }
 
     fn with_follower<T>(&self, subnet: SubnetId, read: impl FnOnce(&SubnetFollower) -> T) -> T {
-        let mut subnets = self.subnets.lock().expect("nothing panics while it holds the subnets");
+        let mut subnets = self
+            .subnets
+            .lock()
+            .expect("nothing panics while it holds the subnets");
         let follower = subnets
             .entry(subnet)
             .or_insert_with(|| SubnetFollower::start(self.link.clone(), subnet));
@@ -77,7 +80,8 @@ impl Backend for RemoteChain {
     }
 
     async fn account(&self, account: &NodeId) -> Result<Account, Error> {
-        self.get(format!("/v1/accounts/{}", segment(account.as_str()))).await
+        self.get(format!("/v1/accounts/{}", segment(account.as_str())))
+            .await
     }
 
     async fn supply(&self) -> Result<Supply, Error> {
@@ -149,11 +153,12 @@ fn is_verdict(error: &Error) -> bool {
 /// A name as a segment of a path.
 fn segment(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    name.bytes().fold(String::with_capacity(name.len()), |mut path, byte| {
-        match byte {
-            byte if plain(byte) => path.push(char::from(byte)),
-            byte => path.push_str(&format!("%{byte:02X}")),
-        }
-        path
-    })
+    name.bytes()
+        .fold(String::with_capacity(name.len()), |mut path, byte| {
+            match byte {
+                byte if plain(byte) => path.push(char::from(byte)),
+                byte => path.push_str(&format!("%{byte:02X}")),
+            }
+            path
+        })
 }

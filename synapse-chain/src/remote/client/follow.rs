@@ -128,7 +128,9 @@ async fn once(
     let known = link.seen();
     let mut newest = known;
     let mut response = link.http().stream(path).await?;
-    let limits = Limits::default().with_line(LONGEST_EVENT).with_event(LONGEST_EVENT);
+    let limits = Limits::default()
+        .with_line(LONGEST_EVENT)
+        .with_event(LONGEST_EVENT);
     let mut framer = Framer::new(Framing::Sse, limits);
     let mut complete = subnet.is_none();
     loop {
@@ -153,7 +155,10 @@ async fn once(
             if let Some(subnet) = subnet {
                 complete = complete || update.subnet.is_complete();
                 if !complete {
-                    return Err(Error::broken("incomplete_subnet", "the chain left out what a follower needs"));
+                    return Err(Error::broken(
+                        "incomplete_subnet",
+                        "the chain left out what a follower needs",
+                    ));
                 }
                 subnet.take(update.subnet);
             }
@@ -179,12 +184,19 @@ fn check_order(link: &Link, known: Option<Head>, said: Head) -> Result<(), Error
     let Some(known) = known.filter(|known| *known != said && known.block >= said.block) else {
         return Ok(());
     };
-    Err(went_back(link, known, format!("it is at block {} now", said.block)))
+    Err(went_back(
+        link,
+        known,
+        format!("it is at block {} now", said.block),
+    ))
 }
 
 /// Once a chain that went back is higher than it was, its block of that height tells: it was made at another time.
 async fn check_history(link: &Link, known: Head) -> Result<(), Error> {
-    match link.get_now::<Moment>(&format!("/v1/blocks/{}", known.block)).await {
+    match link
+        .get_now::<Moment>(&format!("/v1/blocks/{}", known.block))
+        .await
+    {
         Ok(block) if block.time == known.time => Ok(()),
         Ok(_) => Err(went_back(link, known, "that is another block now".to_owned())),
         // A chain in memory keeps no blocks, and has another name each time.

@@ -130,9 +130,15 @@ impl Http {
 
     pub(super) fn lost(&self, error: reqwest::Error) -> Error {
         let (code, what) = if error.is_connect() {
-            ("chain_unreachable", format!("no connection to the chain at {}", self.base))
+            (
+                "chain_unreachable",
+                format!("no connection to the chain at {}", self.base),
+            )
         } else {
-            ("connection_cut", format!("the connection to the chain at {} broke", self.base))
+            (
+                "connection_cut",
+                format!("the connection to the chain at {} broke", self.base),
+            )
         };
         Error::unavailable(code, what)
             .with_hint("check that the chain runs and that its address is right")

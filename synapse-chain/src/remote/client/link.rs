@@ -128,7 +128,10 @@ impl Link {
             Some(chain) => self.check_chain(chain),
             None => Err(Error::broken(
                 "not_a_chain",
-                format!("{} answers without {CHAIN_HEADER}, as no chain does", self.http.base()),
+                format!(
+                    "{} answers without {CHAIN_HEADER}, as no chain does",
+                    self.http.base()
+                ),
             )
             .with_hint("check that the address is a chain's")),
         }

@@ -19,9 +19,11 @@ use crate::{
 /// transaction.
 pub(super) async fn submit(link: &Link, transaction: &SignedTransaction) -> Result<Receipt, Error> {
     let hash = transaction.hash();
-    let body = serde_json::to_vec(transaction).map(Bytes::from).map_err(|error| {
-        Error::internal("transaction_not_written", "the transaction has no JSON form").with_source(error)
-    })?;
+    let body = serde_json::to_vec(transaction)
+        .map(Bytes::from)
+        .map_err(|error| {
+            Error::internal("transaction_not_written", "the transaction has no JSON form").with_source(error)
+        })?;
     let started = link.seen().map_or(0, |head| head.block.0);
     let until = Instant::now() + link.waits.submission;
     let mut backoff = retries();
@@ -79,10 +81,18 @@ async fn once(link: &Link, body: &Bytes, hash: TxHash) -> Result<Option<Receipt>
     let other = || Error::broken("not_a_chain", "the chain answered for another transaction");
     if reply.status == StatusCode::ACCEPTED {
         let waiting: Waiting = reply.document(link.http().base())?;
-        return if waiting.hash == hash { Ok(None) } else { Err(other()) };
+        return if waiting.hash == hash {
+            Ok(None)
+        } else {
+            Err(other())
+        };
     }
     let receipt: Receipt = reply.document(link.http().base())?;
-    if receipt.hash == hash { Ok(Some(receipt)) } else { Err(other()) }
+    if receipt.hash == hash {
+        Ok(Some(receipt))
+    } else {
+        Err(other())
+    }
 }
 
 /// What a refusal means: the receipt where a block holds the transaction after all, `None` where none does and none

@@ -41,7 +41,10 @@ impl Faucet {
             return refuse(format!("the faucet gave {account} its amount already"));
         }
         if given.len() >= self.most {
-            return refuse(format!("the faucet gave to {} accounts, and gives to no more", self.most));
+            return refuse(format!(
+                "the faucet gave to {} accounts, and gives to no more",
+                self.most
+            ));
         }
         given.insert(account.clone());
         Ok(())

@@ -51,7 +51,10 @@ async fn answer(served: Arc<Served>, subnet: Option<SubnetId>) -> Response {
             });
             let mut response = Response::new(Body::from_stream(events));
             let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("text/event-stream"),
+            );
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
@@ -124,7 +127,9 @@ async fn changed(heads: &mut Watch<Head>, subnet: Option<&mut Followed>) -> Opti
     }
     Some(Changes {
         epoch: epoch.or_else(|| unseen(&mut of.epochs)).map(|epoch| *epoch),
-        params: params.or_else(|| unseen(&mut of.params)).map(|params| (*params).clone()),
+        params: params
+            .or_else(|| unseen(&mut of.params))
+            .map(|params| (*params).clone()),
         directory: directory
             .or_else(|| unseen(&mut of.directory))
             .map(|directory| Members::from(&*directory)),

@@ -187,7 +187,9 @@ async fn sign_off(State(served): State<Arc<Served>>, mut response: Response) -> 
 
 /// A document, or why there is none.
 fn answer<T: Serialize>(result: Result<T, Error>) -> Response {
-    written(result.map(|document| serde_json::to_vec(&document).expect("the API's documents have a JSON form")))
+    written(
+        result.map(|document| serde_json::to_vec(&document).expect("the API's documents have a JSON form")),
+    )
 }
 
 /// A document that is JSON already.

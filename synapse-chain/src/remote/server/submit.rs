@@ -60,6 +60,10 @@ pub(super) async fn read(body: Body, longest: usize) -> Result<Bytes, Error> {
 }
 
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(body)
-        .map_err(|error| Error::invalid("malformed_body", format!("the body is not what is taken: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        Error::invalid(
+            "malformed_body",
+            format!("the body is not what is taken: {error}"),
+        )
+    })
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use synapse_chain::{Call, LocalChain, LocalSubnet, Transaction};
 use synapse_core::{
-    BlockNumber, Endpoint, Epoch, EpochId, NodeId, Phase, Role, Stake, Subnet, SubnetId, Weights, keys::Signer as _,
+    BlockNumber, Endpoint, Epoch, EpochId, NodeId, Phase, Role, Stake, Subnet, SubnetId, Weights,
+    keys::Signer as _,
 };
 use tokio::time::timeout;
 
@@ -33,7 +34,9 @@ async fn alices(chain: &LocalChain) -> LocalSubnet {
 /// Waits until what is followed is so.
 async fn until<T>(mut watch: synapse_core::Watch<T>, so: impl Fn(&T) -> bool) {
     let waiting = async { while !so(&*watch.next().await.expect("the chain is there")) {} };
-    timeout(Duration::from_secs(10), waiting).await.expect("it comes to be so");
+    timeout(Duration::from_secs(10), waiting)
+        .await
+        .expect("it comes to be so");
 }
 
 #[tokio::test]
@@ -41,14 +44,23 @@ async fn members_come_serve_rotate_and_go() {
     on_both(async |chain| {
         let subnet = alices(&chain).await;
         let (owner, node, new) = (key("//Alice"), key("//miner"), key("//miner//2"));
-        let member = subnet.register_node(&*node, Role::Miner, Stake(100)).await.unwrap();
-        assert_eq!((member.owner, member.stake), (owner.address().clone(), Stake(100)));
+        let member = subnet
+            .register_node(&*node, Role::Miner, Stake(100))
+            .await
+            .unwrap();
+        assert_eq!(
+            (member.owner, member.stake),
+            (owner.address().clone(), Stake(100))
+        );
         assert_eq!(chain.balance(owner.address()).await.unwrap(), Stake(9_900));
         assert_eq!(chain.subnets().await.unwrap(), [SubnetId(7)]);
 
         // The owner has no say in where the node is; the node needs no funds to say it.
         let endpoint = Endpoint::http("http://127.0.0.1:8091").unwrap();
-        assert_eq!(code(subnet.serve(node.address(), endpoint.clone()).await), "not_the_node");
+        assert_eq!(
+            code(subnet.serve(node.address(), endpoint.clone()).await),
+            "not_the_node"
+        );
         let nodes_own = subnet.with_signer(node.clone());
         nodes_own.serve(node.address(), endpoint.clone()).await.unwrap();
         until(subnet.directory(), |directory| {
@@ -58,7 +70,10 @@ async fn members_come_serve_rotate_and_go() {
         .await;
 
         let rotated = subnet.rotate_key(node.address(), &*new).await.unwrap();
-        assert_eq!((&rotated.node, rotated.active_since), (new.address(), member.active_since));
+        assert_eq!(
+            (&rotated.node, rotated.active_since),
+            (new.address(), member.active_since)
+        );
         subnet.leave(new.address()).await.unwrap();
         until(subnet.directory(), |directory| directory.members().is_empty()).await;
         assert_eq!(chain.balance(owner.address()).await.unwrap(), Stake(10_000));
@@ -71,8 +86,14 @@ async fn weights_are_taken_once_and_paid_for() {
     on_both(async |chain| {
         let subnet = alices(&chain).await;
         let (validator, miner) = (key("//Alice"), key("//miner"));
-        subnet.register_node(&*validator, Role::Validator, Stake(60)).await.unwrap();
-        subnet.register_node(&*miner, Role::Miner, Stake(10)).await.unwrap();
+        subnet
+            .register_node(&*validator, Role::Validator, Stake(60))
+            .await
+            .unwrap();
+        subnet
+            .register_node(&*miner, Role::Miner, Stake(10))
+            .await
+            .unwrap();
         let weights = |value| Weights::new([(miner.address().clone(), value)]).unwrap();
         // As late as an epoch begins, there is time to submit twice.
         let begins = |epoch: &Epoch| epoch.phase == Phase::Serving && epoch.id.0 > 0;
@@ -81,7 +102,11 @@ async fn weights_are_taken_once_and_paid_for() {
         let epoch = subnet.epochs().current().id;
         let submit = |operation: &'static str, epoch, value| {
             let (subnet, validator) = (subnet.clone(), validator.address().clone());
-            async move { subnet.submit_weights(operation.into(), &validator, epoch, weights(value)).await }
+            async move {
+                subnet
+                    .submit_weights(operation.into(), &validator, epoch, weights(value))
+                    .await
+            }
         };
         submit("a", epoch, 3).await.unwrap();
         submit("a", epoch, 3).await.unwrap();
@@ -106,7 +131,12 @@ async fn what_is_refused_is_refused_alike() {
         let to: NodeId = key("//Bob").address().clone();
         let codes = [
             code(chain.subnet(SubnetId(8)).await),
-            code(chain.with_signer(alice.clone()).transfer(&to, Stake(99_999)).await),
+            code(
+                chain
+                    .with_signer(alice.clone())
+                    .transfer(&to, Stake(99_999))
+                    .await,
+            ),
             code(poor.transfer(&to, Stake(1)).await),
             code(chain.transfer(&to, Stake(1)).await),
             code(subnet.register_node(&*stranger, Role::Miner, Stake(1)).await),
@@ -135,6 +165,7 @@ async fn a_transaction_takes_effect_once_and_keeps_its_receipt() {
             account: alice.address().clone(),
             nonce: chain.account(alice.address()).await.unwrap().next_nonce,
             valid_until: BlockNumber(chain.block().0 + 100),
+            salt: 0,
             call: Call::Transfer {
                 to: bob.address().clone(),
                 amount: Stake(5),

@@ -19,12 +19,19 @@ use crate::code;
 async fn a_thousand_submissions_at_once_are_all_taken_a_few_at_a_time() {
     let served = Served::new(|api| api.max_submissions(16)).await;
     let chain = served.connect().await;
-    let mut submissions = JoinSet::new();
-    for number in 0..1000_u16 {
+    let keys = (0..1000_u16).map(|number| {
         let mut seed = [7; 32];
         seed[..2].copy_from_slice(&number.to_be_bytes());
-        let from = Arc::new(Keypair::from_seed(Scheme::Ed25519, &seed).unwrap());
-        served.chain.fund(from.address(), Stake(1)).unwrap();
+        Arc::new(Keypair::from_seed(Scheme::Ed25519, &seed).unwrap())
+    });
+    let keys: Vec<Arc<Keypair>> = keys.collect();
+    for key in &keys {
+        served.chain.fund(key.address(), Stake(1)).unwrap();
+    }
+    let mut heads = chain.head();
+    while heads.next().await.unwrap().block < served.chain.block() {}
+    let mut submissions = JoinSet::new();
+    for from in keys {
         let chain = chain.clone();
         submissions.spawn(async move {
             let transaction = Transaction {
@@ -32,6 +39,7 @@ async fn a_thousand_submissions_at_once_are_all_taken_a_few_at_a_time() {
                 account: from.address().clone(),
                 nonce: 0,
                 valid_until: BlockNumber(chain.block().0 + 128),
+                salt: 0,
                 call: Call::Transfer {
                     to: "somebody".into(),
                     amount: Stake(1),
@@ -85,7 +93,10 @@ async fn whoever_does_not_answer_is_given_up_in_time() {
 
 #[tokio::test]
 async fn where_no_receipt_comes_the_error_names_the_hash() {
-    let chain = LocalChain::builder().block_time(Duration::from_secs(3600)).build().unwrap();
+    let chain = LocalChain::builder()
+        .block_time(Duration::from_secs(3600))
+        .build()
+        .unwrap();
     let served = Served::of(chain, |api| api.inclusion_timeout(Duration::from_millis(20))).await;
     let chain = LocalChain::remote(&served.url())
         .submission_timeout(Duration::from_millis(200))
@@ -98,6 +109,7 @@ async fn where_no_receipt_comes_the_error_names_the_hash() {
         account: alice.address().clone(),
         nonce: 0,
         valid_until: BlockNumber(served.chain.block().0 + 10),
+        salt: 0,
         call: Call::Transfer {
             to: "somebody".into(),
             amount: Stake(1),

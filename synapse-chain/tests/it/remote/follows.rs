@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use synapse_chain::LocalChain;
-use synapse_core::{
-    Endpoint, NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams,
-};
+use synapse_core::{Endpoint, NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -51,7 +49,10 @@ async fn the_first_event_says_all_and_the_next_what_changed() {
     }
     served.chain.advance(1).unwrap();
     let next = read_until(&mut socket, "\n\n\r\n").await;
-    assert!(next.contains("\"block\":1") && !next.contains("directory"), "{next}");
+    assert!(
+        next.contains("\"block\":1") && !next.contains("directory"),
+        "{next}"
+    );
 }
 
 #[tokio::test]

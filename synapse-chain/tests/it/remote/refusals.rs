@@ -1,5 +1,7 @@
 //! What a chain says to those who ask badly, over plain HTTP.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use synapse_chain::{Call, ChainId, SignedTransaction, Transaction};
 use synapse_core::{BlockNumber, Stake, keys::Signer as _};
@@ -24,6 +26,7 @@ impl Served {
             account: alice.address().clone(),
             nonce: self.chain.account(alice.address()).await.unwrap().next_nonce,
             valid_until: BlockNumber(self.chain.block().0 + 100),
+            salt: 0,
             call: Call::Transfer {
                 to: key("//Bob").address().clone(),
                 amount: Stake(1),
@@ -34,21 +37,38 @@ impl Served {
     }
 
     async fn submit(&self, transaction: &SignedTransaction) -> (u16, String) {
-        self.post("/v1/transactions", serde_json::to_vec(transaction).unwrap()).await
+        self.post("/v1/transactions", serde_json::to_vec(transaction).unwrap())
+            .await
     }
 }
 
+/// A client without TLS, which nothing here speaks.
 fn client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().unwrap()
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy();
+    client.build().unwrap()
 }
 
 async fn said(request: reqwest::RequestBuilder) -> (u16, String) {
     let response = request.send().await.unwrap();
-    assert!(response.headers().contains_key("x-synapse-chain"), "every reply says whose it is");
+    assert!(
+        response.headers().contains_key("x-synapse-chain"),
+        "every reply says whose it is"
+    );
     let status = response.status().as_u16();
     let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).expect("every reply is JSON");
     if status >= 400 {
-        assert!(body["error"]["kind"].is_string() && body["error"]["message"].is_string(), "{body}");
+        assert!(
+            body["error"]["kind"].is_string() && body["error"]["message"].is_string(),
+            "{body}"
+        );
     }
     (status, body["error"]["code"].as_str().unwrap_or("ok").to_owned())
 }
@@ -66,9 +86,15 @@ async fn transactions_are_refused_by_code() {
     let forged: SignedTransaction = serde_json::from_value(forged).unwrap();
     assert_eq!(served.submit(&forged).await, is(401, "bad_signature"));
     for (status, code, change) in [
-        (400, "wrong_chain", (&|tx: &mut Transaction| tx.chain = ChainId::new("another")) as &dyn Fn(&mut Transaction)),
+        (
+            400,
+            "wrong_chain",
+            (&|tx: &mut Transaction| tx.chain = ChainId::new("another")) as &dyn Fn(&mut Transaction),
+        ),
         (400, "transaction_expired", &|tx| tx.valid_until = BlockNumber(0)),
-        (400, "valid_too_long", &|tx| tx.valid_until = BlockNumber(u64::MAX)),
+        (400, "valid_too_long", &|tx| {
+            tx.valid_until = BlockNumber(u64::MAX)
+        }),
         (400, "nonce_gap", &|tx| tx.nonce += 1_000),
     ] {
         let transaction = served.signed(change).await;
@@ -95,13 +121,30 @@ async fn bodies_that_are_no_transaction_are_refused() {
         (&b"not json"[..], 400, "malformed_body"),
         (b"", 400, "malformed_body"),
         (br#"{"body":"{}","scheme":"sr25519"}"#, 400, "malformed_body"),
-        (br#"{"body":"{}","scheme":"none","signature":"0x"}"#, 400, "malformed_body"),
-        (br#"{"body":"{}","scheme":"sr25519","signature":"0x","fee":1}"#, 400, "malformed_body"),
-        (br#"{"body":"{}","scheme":"sr25519","signature":"0x"}"#, 400, "malformed_transaction"),
+        (
+            br#"{"body":"{}","scheme":"none","signature":"0x"}"#,
+            400,
+            "malformed_body",
+        ),
+        (
+            br#"{"body":"{}","scheme":"sr25519","signature":"0x","fee":1}"#,
+            400,
+            "malformed_body",
+        ),
+        (
+            br#"{"body":"{}","scheme":"sr25519","signature":"0x"}"#,
+            400,
+            "malformed_transaction",
+        ),
         (&long, 413, "body_too_large"),
     ] {
         let said = served.post("/v1/transactions", body.to_vec()).await;
-        assert_eq!(said, is(status, code), "{}", String::from_utf8_lossy(&body[..body.len().min(80)]));
+        assert_eq!(
+            said,
+            is(status, code),
+            "{}",
+            String::from_utf8_lossy(&body[..body.len().min(80)])
+        );
     }
 }
 
@@ -113,7 +156,11 @@ async fn questions_are_refused_by_code() {
         ("/", 404, "unknown_route"),
         ("/v1/transactions", 405, "method_not_allowed"),
         ("/v1/transactions/12", 400, "malformed_hash"),
-        (&format!("/v1/transactions/{}", "0".repeat(64)), 404, "unknown_transaction"),
+        (
+            &format!("/v1/transactions/{}", "0".repeat(64)),
+            404,
+            "unknown_transaction",
+        ),
         ("/v1/subnets/x", 400, "bad_number"),
         ("/v1/subnets/8", 404, "unknown_subnet"),
         ("/v1/follow/8", 404, "unknown_subnet"),

@@ -13,7 +13,7 @@ use synapse_http::{
     Api, Server, SignedBy, Verifier, router,
     signed::btauth::{self, Content},
 };
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{io::AsyncWriteExt, sync::oneshot, time::timeout};
 
 use super::{SIGNED_AT, Sent, address, at, bob, key, members};
 use crate::server::{PATIENCE, Reply, Running, chat, launch, start};
@@ -129,6 +129,20 @@ async fn a_strangers_body_is_not_waited_for_and_a_members_is_bounded() {
     assert_eq!((reply.status, &*reply.code()), (413, "body_too_large"));
     let short = signed(Method::POST, "/v1/chat/completions", &chat(false)).await;
     assert_eq!(running.exchange(short.bytes()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_must_come_while_its_signature_is_fresh() {
+    let (verifier, clock) = bob();
+    let running = start(router(Echo::new()).signed(verifier)).await;
+    let sent = signed(Method::POST, "/v1/chat/completions", &chat(false)).await;
+    let bytes = sent.bytes();
+    let mut stream = running.connect().await;
+    stream.write_all(&bytes[..bytes.len() - 1]).await.unwrap();
+    clock.advance(Duration::from_secs(11));
+    stream.write_all(&bytes[bytes.len() - 1..]).await.unwrap();
+    let reply = Reply::read(&mut stream).await;
+    assert_eq!((reply.status, &*reply.code()), (401, "stale_request"));
 }
 
 #[tokio::test]

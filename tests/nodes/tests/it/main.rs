@@ -1,5 +1,11 @@
-//! Nodes as processes: what happens to their clients when one is killed, frozen or restarted.
+//! Nodes as processes: what happens to their clients when one is killed, frozen, stopped or restarted.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod ending;
 mod frozen;
+mod killed;
+mod restarts;
+mod start;
+mod wire;
