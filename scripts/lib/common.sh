@@ -62,6 +62,12 @@ need_llama_toolchain() {
     install_needed
 }
 
+# The programs of a subnet's nodes, in one build with one set of features, as docs/guides/run-a-subnet.md says it.
+build_nodes() {
+    cargo build --locked --package devchain --package keys --package register --package custom_module \
+        --package miner --package validator --features validator/llama
+}
+
 # wheel NAME VERSION DIR: downloads a wheel from the Python package index, and nothing it depends on.
 wheel() {
     need python3 python3

@@ -32,8 +32,7 @@ need python3 python3
 need_rust
 need_llama_toolchain
 say "building (the first time takes some minutes: llama.cpp is compiled)"
-cargo build --locked --package devchain --package keys --package miner --package register --package validator \
-    --features validator/llama
+build_nodes
 bin=$CARGO_TARGET_DIR/debug
 [ -n "$model" ] || model=$("$ROOT/scripts/fetch-model")
 

@@ -137,7 +137,9 @@ pub(super) async fn health(
             return Err(error);
         }
     };
-    if let Some(Known { health: Ok(before), .. }) = &*last
+    if let Some(Known {
+        health: Ok(before), ..
+    }) = &*last
         && before.status() == health.status()
     {
         health = health.since(before.since_instant());

@@ -84,7 +84,7 @@ impl Engine {
             return Ok(false);
         }
         shared.state.enter(height);
-        if let Some(store) = &making.store {
+        if let Some(store) = &self.store {
             let changes = shared.state.changes();
             drop(shared);
             let bytes = block(head, making.parent, &applied).to_bytes();

@@ -40,6 +40,8 @@ pub(super) enum Pace {
 pub(crate) struct Engine {
     chain: ChainId,
     pace: Pace,
+    /// Only whoever holds `making` writes to it.
+    store: Option<Store>,
     making: Mutex<Making>,
     shared: Mutex<Shared>,
     head: WatchSender<Head>,
@@ -49,7 +51,6 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 struct Making {
     clock: BlockClock,
-    store: Option<Store>,
     parent: TxHash,
 }
 
@@ -96,7 +97,8 @@ impl Engine {
         Self {
             chain: genesis.chain.clone(),
             pace,
-            making: Mutex::new(Making { clock, store, parent }),
+            store,
+            making: Mutex::new(Making { clock, parent }),
             shared: Mutex::new(Shared {
                 state,
                 mempool: Mempool::default(),
@@ -115,8 +117,8 @@ impl Engine {
 
     /// Does every stored block again, and compares.
     pub(crate) fn verify(&self) -> Result<u64, Error> {
-        let making = self.making.lock().expect("no block panics halfway");
-        match &making.store {
+        let _still = self.making.lock().expect("no block panics halfway");
+        match &self.store {
             Some(store) => replay::verify(store),
             None => Err(
                 Error::unsupported("no_store", "a chain in memory keeps no blocks to do again")
@@ -125,11 +127,10 @@ impl Engine {
         }
     }
 
-    /// A block as it was written; `None` where it was not, as in memory. Waits for the block that is being written.
+    /// A block as it was written; `None` where it was not, as in memory.
     #[cfg(feature = "remote")]
     pub(crate) fn block(&self, height: BlockNumber) -> Result<Option<Vec<u8>>, Error> {
-        let making = self.making.lock().expect("no block panics halfway");
-        match &making.store {
+        match &self.store {
             Some(store) => store.block(height),
             None => Ok(None),
         }

@@ -23,6 +23,9 @@ use crate::{
 /// The longest event: a directory of thousands of members.
 const LONGEST_EVENT: usize = 16 << 20;
 
+/// The shortest wait before a chain is followed again.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+
 /// A task that follows a chain or one of its subnets, and ends with its owner.
 #[derive(Debug)]
 pub(super) struct Follower(JoinHandle<()>);
@@ -96,7 +99,7 @@ impl SubnetFollower {
 
 /// Follows, and begins anew after each failure, for ever.
 async fn follow(link: Arc<Link>, path: String, subnet: Option<Arc<Known>>) {
-    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+    let mut backoff = Backoff::new(FIRST_WAIT, Duration::from_secs(5));
     loop {
         let mut reached = false;
         let error = match once(&link, &path, subnet.as_deref(), &mut reached).await {
@@ -107,14 +110,23 @@ async fn follow(link: Arc<Link>, path: String, subnet: Option<Arc<Known>>) {
             backoff.reset();
         }
         let chain = link.http().base();
-        match error.code() {
-            "another_chain" | "chain_went_back" => tracing::error!(chain, %error, "the chain is refused"),
-            _ => tracing::warn!(chain, %error, "the chain is away; what was last known stays"),
+        let refused = matches!(error.code(), "another_chain" | "chain_went_back");
+        if refused {
+            tracing::error!(chain, %error, "the chain is refused");
+        } else {
+            tracing::warn!(chain, %error, "the chain is away; what was last known stays");
         }
         if let Some(subnet) = &subnet {
             subnet.missed(error);
         }
-        sleep(backoff.next()).await;
+        let wait = backoff.next();
+        if refused {
+            sleep(wait).await;
+        } else {
+            // Whoever gets an answer meanwhile says that the chain is back.
+            sleep(wait.min(FIRST_WAIT)).await;
+            let _ = timeout(wait.saturating_sub(FIRST_WAIT), link.answered()).await;
+        }
     }
 }
 
@@ -187,7 +199,7 @@ fn check_order(link: &Link, known: Option<Head>, said: Head) -> Result<(), Error
     Err(went_back(
         link,
         known,
-        format!("it is at block {} now", said.block),
+        &format!("it is at block {} now", said.block),
     ))
 }
 
@@ -198,14 +210,14 @@ async fn check_history(link: &Link, known: Head) -> Result<(), Error> {
         .await
     {
         Ok(block) if block.time == known.time => Ok(()),
-        Ok(_) => Err(went_back(link, known, "that is another block now".to_owned())),
+        Ok(_) => Err(went_back(link, known, "that is another block now")),
         // A chain in memory keeps no blocks, and has another name each time.
         Err(error) if error.code() == "unknown_block" => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-fn went_back(link: &Link, known: Head, now: String) -> Error {
+fn went_back(link: &Link, known: Head, now: &str) -> Error {
     let base = link.http().base();
     Error::unavailable(
         "chain_went_back",

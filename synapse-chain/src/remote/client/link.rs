@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use synapse_core::{BlockNumber, Error, ErrorKind, Watch, WatchSender};
 use tokio::{
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
     time::{Duration, Instant, sleep},
 };
 
@@ -28,6 +28,7 @@ pub(super) struct Link {
     chain: OnceLock<ChainId>,
     head: WatchSender<Head>,
     places: Semaphore,
+    answered: Notify,
     /// The newest block that was seen, if any was.
     seen: Mutex<Option<Head>>,
 }
@@ -44,6 +45,7 @@ impl Link {
             })
             .0,
             places: Semaphore::new(MOST_AT_ONCE),
+            answered: Notify::new(),
             seen: Mutex::default(),
         })
     }
@@ -64,6 +66,11 @@ impl Link {
 
     pub(super) fn follow_head(&self) -> Watch<Head> {
         self.head.follow()
+    }
+
+    /// Waits for the chain's next answer to anybody.
+    pub(super) async fn answered(&self) {
+        self.answered.notified().await;
     }
 
     /// The first contact settles which chain it is; whatever another chain says later is refused.
@@ -125,7 +132,11 @@ impl Link {
 
     fn check_reply(&self, reply: &Reply) -> Result<(), Error> {
         match &reply.chain {
-            Some(chain) => self.check_chain(chain),
+            Some(chain) => {
+                self.check_chain(chain)?;
+                self.answered.notify_waiters();
+                Ok(())
+            }
             None => Err(Error::broken(
                 "not_a_chain",
                 format!(

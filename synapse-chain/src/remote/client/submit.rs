@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use synapse_core::{Error, ErrorKind};
+use synapse_core::{BlockNumber, Error, ErrorKind};
 use tokio::time::{Instant, sleep};
 
 use super::link::{Link, is_away, retries};
@@ -26,6 +26,7 @@ pub(super) async fn submit(link: &Link, transaction: &SignedTransaction) -> Resu
         })?;
     let started = link.seen().map_or(0, |head| head.block.0);
     let until = Instant::now() + link.waits.submission;
+    let valid_until = transaction.read()?.valid_until;
     let mut backoff = retries();
     // Whether the chain may have taken it without our knowing.
     let mut maybe = false;
@@ -41,6 +42,9 @@ pub(super) async fn submit(link: &Link, transaction: &SignedTransaction) -> Resu
                 maybe = maybe || !never_arrived(&error);
                 Some(error)
             }
+            // Nothing is signed anew before this process, too, has seen the last block that could hold it: what is
+            // signed for blocks that are over expires at once.
+            Err(refusal) if refusal.code() == "transaction_expired" && !seen(link, valid_until) => Some(refusal),
             Err(refusal) if !maybe => return Err(refusal),
             // Nothing is settled while its nonce is not used up: what stands in its way may be lost with the chain's
             // process, as this one was.
@@ -114,6 +118,10 @@ async fn settle(
         return Ok(None);
     }
     Err(unknown(hash, link))
+}
+
+fn seen(link: &Link, block: BlockNumber) -> bool {
+    link.seen().is_some_and(|head| head.block >= block)
 }
 
 /// Whether a failure shows that the chain did not take it.

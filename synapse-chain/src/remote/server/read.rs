@@ -79,7 +79,7 @@ pub(super) async fn block(State(served): Here, Path(height): Path<String>) -> Re
             )
         };
         let engine = served.backend().engine().cloned().ok_or_else(unknown)?;
-        // The block that is being written holds its reader up, which must not hold up anybody else.
+        // A read of the disk must not hold up anybody else.
         let block = tokio::task::spawn_blocking(move || engine.block(height)).await;
         block.map_err(panicked)??.ok_or_else(unknown)
     };

@@ -93,7 +93,7 @@ async fn transactions_are_refused_by_code() {
         ),
         (400, "transaction_expired", &|tx| tx.valid_until = BlockNumber(0)),
         (400, "valid_too_long", &|tx| {
-            tx.valid_until = BlockNumber(u64::MAX)
+            tx.valid_until = BlockNumber(u64::MAX);
         }),
         (400, "nonce_gap", &|tx| tx.nonce += 1_000),
     ] {
