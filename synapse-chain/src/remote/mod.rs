@@ -22,6 +22,8 @@
 //! A call returns once the block that holds it is committed. What is signed is sent, the same bytes, until its receipt is
 //! known: a connection that breaks, a reply that is lost and a chain that is killed and started again neither lose a
 //! call nor do it twice. Where the receipt stays unknown for too long the error is `outcome_unknown`.
+//!
+//! What is followed lags by the network: a directory may show what a call did a little after the call returned.
 
 mod client;
 mod problem;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use synapse_chain::{LocalChain, Receipt, TxHash};
-use synapse_core::{NodeId, SubnetId};
+use synapse_core::{NodeId, Subnet, SubnetId};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
@@ -19,6 +19,8 @@ use crate::{
 
 /// Receipts are kept for 256 blocks; those of older blocks than this are not asked for.
 const LOOKED_UP_BLOCKS: u64 = 200;
+/// Weights are kept for sixteen epochs, and epochs go on while they are asked for.
+const KEPT_EPOCHS: u64 = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_and_nothing_is_done_twice() {
@@ -156,13 +158,11 @@ async fn look_up(book: &Book, chain: &LocalChain, looked_up: &mut BTreeSet<TxHas
 async fn weights_are_there(book: &Book, chain: &LocalChain) {
     let subnet = chain.subnet(SubnetId(7)).await.unwrap();
     let acknowledged = book.weights.lock().unwrap().clone();
-    let Some(last) = acknowledged.keys().next_back().copied() else {
+    if acknowledged.is_empty() {
         return book.fault("no weights were acknowledged".to_owned());
-    };
-    for (epoch, weights) in acknowledged
-        .into_iter()
-        .filter(|(epoch, _)| epoch.0 + 3 >= last.0)
-    {
+    }
+    let oldest = subnet.epochs().current().id.0.saturating_sub(KEPT_EPOCHS);
+    for (epoch, weights) in acknowledged.into_iter().filter(|(epoch, _)| epoch.0 >= oldest) {
         let stored = subnet.weights(epoch).await.unwrap();
         if !stored.iter().any(|(_, stored)| *stored == weights) {
             book.fault(format!("the weights of epoch {epoch} are lost: {stored:?}"));

@@ -109,6 +109,10 @@ async fn a_frozen_chain_is_noticed_and_followed_again() {
         .await
         .unwrap();
 
+    let mut directory = subnet.directory();
+    let shown = async { while directory.next().await.unwrap().members().is_empty() {} };
+    timeout(SOON, shown).await.unwrap();
+
     devchain.signal(Signal::STOP);
     let hasty = impatient(&devchain.url).patience(Duration::from_secs(1));
     assert_eq!(hasty.connect().await.unwrap_err().code(), "chain_silent");

@@ -44,7 +44,9 @@ pub(super) async fn submit(link: &Link, transaction: &SignedTransaction) -> Resu
             }
             // Nothing is signed anew before this process, too, has seen the last block that could hold it: what is
             // signed for blocks that are over expires at once.
-            Err(refusal) if refusal.code() == "transaction_expired" && !seen(link, valid_until) => Some(refusal),
+            Err(refusal) if refusal.code() == "transaction_expired" && !seen(link, valid_until) => {
+                Some(refusal)
+            }
             Err(refusal) if !maybe => return Err(refusal),
             // Nothing is settled while its nonce is not used up: what stands in its way may be lost with the chain's
             // process, as this one was.
