@@ -84,11 +84,14 @@ pub struct Head {
     pub block: BlockNumber,
     /// When it was made, in milliseconds since 1970, as the chain's clock said.
     pub time: u64,
+    /// Its digest, which stands for all blocks before it too. In memory and without a clock no block is written, and it
+    /// is of the chain's beginning and the height.
+    pub hash: TxHash,
 }
 
 impl Head {
-    pub(crate) fn new(block: BlockNumber, time: u64) -> Self {
-        Self { block, time }
+    pub(crate) fn new(block: BlockNumber, time: u64, hash: TxHash) -> Self {
+        Self { block, time, hash }
     }
 }
 

@@ -2,16 +2,20 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, ErrorKind as Io, Read as _, Seek as _, Write as _},
+    io::{self, ErrorKind as Io, Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
 use crate::{Error, ErrorKind, Retry};
 
+/// The file that says whose the directory is.
+const SIGN: &str = "lock";
+
 /// A node's directory, which no other process has while this value lives.
 ///
-/// The lock is on the file `lock` in it, which also says the process's id. The system lets go of it when the process
-/// ends, however it ends; that the file stays means nothing.
+/// On Unix the lock is on the directory itself, elsewhere on the file `lock` in it. The file says which process of which
+/// host has the directory; on Unix it may be removed, and nothing comes of it. The system lets go of the lock when the
+/// process ends, however it ends; that the file stays means nothing.
 ///
 /// ```
 /// use synapse_core::DataDir;
@@ -33,24 +37,18 @@ impl DataDir {
     /// Opens the directory and locks it; makes it, for its owner alone, where there is none.
     ///
     /// # Errors
-    /// `data_dir_locked`, which names the process that has it; `data_dir_not_a_directory`, `data_dir_unwritable` and
-    /// `data_dir_full`.
+    /// `data_dir_locked`, which names the process that has it; `data_dir_not_a_directory`, `data_dir_unwritable`,
+    /// `data_dir_full`, and `data_dir_unlockable` where the file system knows no locks.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         create(&path).map_err(|error| unusable(&path, error))?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut lock = options
-            .open(path.join("lock"))
-            .map_err(|error| unusable(&path, error))?;
+        let lock = open_lock(&path).map_err(|error| unusable(&path, error))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(locked(&path, lock)),
-            Err(TryLockError::Error(error)) => return Err(unusable(&path, error)),
+            Err(TryLockError::WouldBlock) => return Err(locked(&path)),
+            Err(TryLockError::Error(error)) => return Err(unlockable(&path, error)),
         }
-        sign(&mut lock).map_err(|error| unusable(&path, error))?;
+        sign(&path, &lock).map_err(|error| unusable(&path, error))?;
         Ok(Self { path, lock })
     }
 
@@ -79,27 +77,89 @@ fn create(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Writes this process's id, for whoever comes next to name.
-fn sign(lock: &mut File) -> io::Result<()> {
-    lock.set_len(0)?;
-    lock.rewind()?;
-    writeln!(lock, "{}", std::process::id())
+#[cfg(unix)]
+fn open_lock(path: &Path) -> io::Result<File> {
+    File::open(path)
 }
 
-fn locked(path: &Path, lock: File) -> Error {
+#[cfg(not(unix))]
+fn open_lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options.open(path.join(SIGN))
+}
+
+/// Writes whose the directory is, for whoever comes next to name.
+///
+/// A new file takes the old one's place: what is there may be a link to a file that is not ours to write to.
+#[cfg(unix)]
+fn sign(path: &Path, _: &File) -> io::Result<()> {
+    let aside = path.join("lock.new");
+    match fs::remove_file(&aside) {
+        Err(error) if error.kind() != Io::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options
+        .open(&aside)
+        .and_then(|mut file| writeln!(file, "process {} on host {}", std::process::id(), host()))
+        .and_then(|()| fs::rename(&aside, path.join(SIGN)));
+    if written.is_err() {
+        let _ = fs::remove_file(&aside);
+    }
+    written
+}
+
+#[cfg(not(unix))]
+fn sign(_: &Path, mut lock: &File) -> io::Result<()> {
+    lock.set_len(0)?;
+    writeln!(lock, "process {}", std::process::id())
+}
+
+#[cfg(unix)]
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What the file says, where it says it as we do: it may be anybody's.
+fn read_sign(path: &Path) -> Option<String> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits().cast_signed());
+    }
     let mut text = String::new();
-    // Not to be read where locks forbid reading too, and empty where its owner has only just locked it.
-    let _ = lock.take(32).read_to_string(&mut text);
-    let owner = match text.trim().parse::<u32>() {
-        Ok(pid) => format!("the process {pid}"),
-        Err(_) => "another process".to_owned(),
-    };
+    let file = options.open(path.join(SIGN)).ok()?;
+    file.take(128).read_to_string(&mut text).ok()?;
+    let line = text.strip_suffix('\n')?;
+    let plain = line.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    (plain && line.starts_with("process ")).then(|| line.to_owned())
+}
+
+fn locked(path: &Path) -> Error {
+    // Its owner may have only just locked it, and where locks forbid reading nobody can say.
+    let owner = read_sign(path).map_or_else(|| "another process".to_owned(), |owner| format!("the {owner}"));
     Error::unavailable(
         "data_dir_locked",
         format!("the data directory {} is in use by {owner}", path.display()),
     )
     .with_retry(Retry::Never)
     .with_hint("stop that process, or give this one a directory of its own")
+}
+
+fn unlockable(path: &Path, error: io::Error) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "data_dir_unlockable",
+        format!("the data directory {} could not be locked", path.display()),
+    )
+    .with_hint("put it on a local disk")
+    .with_source(error)
 }
 
 fn unusable(path: &Path, error: io::Error) -> Error {

@@ -71,6 +71,17 @@ impl<T> WatchSender<T> {
     pub fn follow(&self) -> Watch<T> {
         Watch(self.0.subscribe()).clone()
     }
+
+    /// Whether anybody follows.
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        !self.0.is_closed()
+    }
+
+    /// Waits until nobody follows; at once where nobody does. Somebody may again, later. Cancel safe.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
 }
 
 impl<T: fmt::Debug> fmt::Debug for WatchSender<T> {

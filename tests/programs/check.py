@@ -10,11 +10,14 @@ import subprocess
 import sys
 import tempfile
 
+import nodes
+
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
 BIN = pathlib.Path(os.environ["SYNAPSE_BIN"])
 MODEL = pathlib.Path(os.environ["SYNAPSE_MODEL_FILE"])
 TABLE = HERE / "expected.txt"
+PROGRAMS = ("subnet", "custom_module", "chat", "openai_upstream", "keys", "devchain", "register", "validator", "miner")
 
 
 def cases(work, taken):
@@ -50,27 +53,36 @@ def cases(work, taken):
     yield "no upstream", "openai_upstream", []
 
 
+def row(work, port, pid, name, program, arguments):
+    script = program.startswith("scripts/")
+    environment = dict(os.environ, NO_COLOR="1", RUST_LOG="error", RUST_BACKTRACE="0")
+    if script:
+        environment["XDG_CACHE_HOME"] = str(work / "a-file")
+        environment.pop("CARGO_TARGET_DIR", None)
+    command = [ROOT / program if script else BIN / program, *arguments]
+    # In a session of its own it has no terminal to ask at, wherever this runs.
+    run = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    said = run.stderr.strip().replace(str(work), "WORK").replace(f":{port}", ":PORT").replace(str(MODEL), "MODEL")
+    said = re.sub(r"WORK/\S*?synapse", "CACHE/synapse", said)
+    said = re.sub(rf"\b{pid}\b", "PID", said)
+    said = re.sub(r"\b0\.0\.0\.0:[1-9]\d*", "0.0.0.0:PORT", said)
+    assert run.returncode != 0, f"{name}: exit code 0"
+    assert run.returncode > 0, f"{name}: ended by signal {-run.returncode}"
+    assert "panicked" not in said, f"{name}: {said}"
+    return f"## {name}: {program} exits {run.returncode}\n{said}\n"
+
+
 def main():
     taken = socket.create_server(("127.0.0.1", 0))
     port = taken.getsockname()[1]
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
-        for name, program, arguments in cases(work, port):
-            script = program.startswith("scripts/")
-            environment = dict(os.environ, NO_COLOR="1", RUST_LOG="error", RUST_BACKTRACE="0")
-            if script:
-                environment["XDG_CACHE_HOME"] = str(work / "a-file")
-                environment.pop("CARGO_TARGET_DIR", None)
-            command = [ROOT / program if script else BIN / program, *arguments]
-            run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, stdin=subprocess.DEVNULL)
-            said = run.stderr.strip().replace(str(work), "WORK").replace(f":{port}", ":PORT").replace(str(MODEL), "MODEL")
-            said = re.sub(r"WORK/\S*?synapse", "CACHE/synapse", said)
-            assert run.returncode != 0, f"{name}: exit code 0"
-            assert run.returncode > 0, f"{name}: ended by signal {-run.returncode}"
-            assert "panicked" not in said, f"{name}: {said}"
-            rows.append(f"## {name}: {program} exits {run.returncode}\n{said}\n")
-    for program in ("subnet", "custom_module", "chat", "openai_upstream"):
+        nodes.prepare(work, BIN)
+        with nodes.held(work, BIN) as pid:
+            rows = [row(work, port, pid, *case) for case in [*cases(work, port), *nodes.cases(work, port, MODEL)]]
+    for program in PROGRAMS:
         run = subprocess.run([BIN / program, "--help"], capture_output=True, text=True, timeout=60)
         assert run.returncode == 0 and "Usage:" in run.stdout, f"{program} --help"
     table = "\n".join(rows)

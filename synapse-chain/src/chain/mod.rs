@@ -90,6 +90,16 @@ impl LocalChain {
         self.backend.head()
     }
 
+    /// Why the chain makes no more blocks, as soon as one could not be stored; `None` until then. A chain in another
+    /// process is never halted here: its calls fail.
+    #[must_use]
+    pub fn halted(&self) -> Watch<Option<Error>> {
+        match self.backend.engine() {
+            Some(engine) => engine.halted(),
+            None => Watch::constant(None),
+        }
+    }
+
     /// What the chain knows of an account.
     ///
     /// # Errors

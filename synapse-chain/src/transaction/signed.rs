@@ -118,7 +118,7 @@ fn check_size(body: &str) -> Result<(), Error> {
 }
 
 /// The SHA-256 of a transaction's body: 64 hex digits where it is written.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TxHash([u8; 32]);
 

@@ -65,6 +65,15 @@ fn a_second_process_is_refused_and_told_who_has_the_directory() {
     assert_eq!(refused.code(), "data_dir_locked");
     let process = format!("is in use by the process {}", holder.0.id());
     assert!(refused.message().contains(&process), "{refused}");
+    #[cfg(unix)]
+    {
+        let system = rustix::system::uname();
+        let host = system.nodename().to_str().unwrap();
+        assert!(
+            refused.message().ends_with(&format!(" on host {host}")),
+            "{refused}"
+        );
+    }
 }
 
 #[test]
@@ -76,7 +85,8 @@ fn a_killed_process_leaves_the_directory_to_the_next() {
         holder.kill();
         let data = DataDir::open(folder.path()).unwrap();
         let pid = fs::read_to_string(data.path().join("lock")).unwrap();
-        assert_eq!(pid, format!("{}\n", std::process::id()));
+        let process = format!("process {}", std::process::id());
+        assert!(pid.starts_with(&process) && pid.ends_with('\n'), "{pid}");
     }
 }
 
@@ -90,6 +100,45 @@ fn a_dropped_directory_is_free_again() {
     assert_eq!(again.code(), "data_dir_locked");
     drop(data);
     DataDir::open(&path).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_stays_locked_though_its_file_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let _holder = Holder::start(folder.path());
+    fs::remove_file(folder.path().join("lock")).unwrap();
+    let refused = DataDir::open(folder.path()).unwrap_err();
+    assert_eq!(refused.code(), "data_dir_locked");
+    assert!(refused.message().ends_with("in use by another process"), "{refused}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_link_in_the_files_place_leads_to_is_neither_written_nor_shown() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other");
+    fs::write(&other, "process of somebody else\n").unwrap();
+    let path = folder.path().join("data");
+    fs::create_dir(&path).unwrap();
+    for name in ["lock", "lock.new"] {
+        symlink(&other, path.join(name)).unwrap();
+    }
+    let _data = DataDir::open(&path).unwrap();
+    assert_eq!(fs::read_to_string(&other).unwrap(), "process of somebody else\n");
+    let lock = path.join("lock");
+    assert!(lock.symlink_metadata().unwrap().is_file());
+
+    fs::remove_file(&lock).unwrap();
+    symlink(&other, &lock).unwrap();
+    let refused = DataDir::open(&path).unwrap_err();
+    assert!(refused.message().ends_with("in use by another process"), "{refused}");
+    fs::remove_file(&lock).unwrap();
+    // Nor is what somebody else writes there passed on as it is.
+    fs::write(&lock, "process \x1b[2J\n").unwrap();
+    let refused = DataDir::open(&path).unwrap_err();
+    assert!(refused.message().ends_with("in use by another process"), "{refused}");
 }
 
 #[cfg(unix)]

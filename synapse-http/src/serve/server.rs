@@ -55,7 +55,7 @@ pub struct Server {
     address: SocketAddr,
     limits: Limits,
     tls: Option<ServerTls>,
-    plain_http: bool,
+    plain_http: Option<bool>,
     stop: Option<Stop>,
     on_ready: Option<Box<dyn FnOnce(SocketAddr) + Send>>,
 }
@@ -89,7 +89,7 @@ impl Server {
             listener,
             limits: Limits::default(),
             tls: None,
-            plain_http: false,
+            plain_http: None,
             stop: None,
             on_ready: None,
         })
@@ -111,11 +111,14 @@ impl Server {
         self
     }
 
-    /// Whether an API that [demands signatures](Api::signed) may be served without TLS on an address that other
-    /// machines reach, such as within a private network or behind a proxy. No unless set: signatures show who asks,
-    /// and hide nothing.
+    /// Whether to serve without TLS on an address that other machines reach; where not, [`serve`](Self::serve) refuses
+    /// with `plain_http_refused`. An address of loopback is served either way.
+    ///
+    /// Unless set, an API that [demands signatures](Api::signed) is not (signatures show who asks, and hide nothing), and
+    /// any other is: it may well stand behind a proxy that ends TLS. `true` is for private networks and for such proxies;
+    /// `false` makes a gateway refuse, too.
     pub fn allow_plain_http(mut self, allowed: bool) -> Self {
-        self.plain_http = allowed;
+        self.plain_http = Some(allowed);
         self
     }
 
@@ -201,9 +204,11 @@ impl Server {
     /// module down.
     ///
     /// # Errors
-    /// `plain_http_refused` where the API demands signatures, there is no TLS, and the address is not of loopback. What
-    /// the module's `initialize` or `shutdown` said, with the code `shutdown_timeout` where the latter did not end
-    /// in time, and `shutdown_interrupted` where a further signal ended it.
+    /// `plain_http_refused` where there is no TLS, the address is not of loopback, and the API demands signatures or
+    /// plain HTTP is [not allowed](Self::allow_plain_http); an API that demands none is served unless that says no.
+    /// What the module's `initialize` or `shutdown` said, and whatever else the API [waits for](Api::ready_when), with the
+    /// code `shutdown_timeout` where the module's shutdown did not end in time, and `shutdown_interrupted` where a further
+    /// signal ended it.
     pub async fn serve(self, api: impl Into<Api>) -> Result<(), Error> {
         let api = api.into();
         self.check_secrecy(&api)?;
@@ -238,21 +243,18 @@ impl Server {
     }
 
     fn check_secrecy(&self, api: &Api) -> Result<(), Error> {
-        if self.tls.is_some()
-            || self.plain_http
-            || self.address.ip().is_loopback()
-            || !api.demands_signatures()
-        {
+        let plain_http = self.plain_http.unwrap_or(!api.demands_signatures());
+        if plain_http || self.tls.is_some() || self.address.ip().is_loopback() {
             return Ok(());
         }
         Err(Error::invalid(
             "plain_http_refused",
             format!(
-                "an API for nodes would be served on {} without TLS, and everybody on the way could read it",
+                "an API would be served on {} without TLS, and everybody on the way could read it",
                 self.address
             ),
         )
-        .with_hint("serve with the node's TLS, bind 127.0.0.1, or allow plain HTTP where the network itself is private"))
+        .with_hint("serve with TLS, bind 127.0.0.1, or allow plain HTTP where the network itself is private"))
     }
 }
 
@@ -289,9 +291,7 @@ impl Run {
         starting.spawn(lifecycle.initialize());
         let mut acceptor = self.acceptor.take().expect("a server runs once");
         let tls = self.tls.as_ref().map(ServerTls::config);
-        if let Some(tls) = self.tls.take() {
-            self.renewing.spawn(tls.keep_fresh());
-        }
+        self.keep_fresh();
         loop {
             tokio::select! {
                 biased;
@@ -304,6 +304,10 @@ impl Run {
                     }
                 }
                 Some(_) = self.connections.join_next() => {}
+                Some(Err(error)) = self.renewing.join_next() => {
+                    tracing::error!(%error, "the renewal of the server's certificate failed and begins anew");
+                    self.keep_fresh();
+                }
                 (stream, peer, place) = acceptor.next() => {
                     let serving = connection(
                         stream, peer, self.router.clone(), self.limits.clone(), tls.clone(), self.draining.subscribe(),
@@ -314,6 +318,13 @@ impl Run {
                     });
                 }
             }
+        }
+    }
+
+    /// Has the certificate renewed while connections are accepted.
+    fn keep_fresh(&mut self) {
+        if let Some(tls) = &self.tls {
+            self.renewing.spawn(tls.clone().keep_fresh());
         }
     }
 

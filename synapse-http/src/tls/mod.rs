@@ -43,6 +43,7 @@
 
 mod certificate;
 mod claim;
+mod dial;
 mod fault;
 mod node;
 mod pem;
@@ -52,6 +53,7 @@ mod verify;
 pub use self::{
     certificate::NodeCertificate,
     claim::{EXTENSION, NodeClaim},
+    dial::{client_config, refusal},
     node::{NodeTls, NodeTlsBuilder},
     pem::PemFiles,
     server::ServerTls,

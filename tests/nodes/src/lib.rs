@@ -5,6 +5,7 @@ mod process;
 mod programs;
 mod reply;
 mod subnet;
+mod wire;
 
 pub use rustix::process::Signal;
 
@@ -14,4 +15,5 @@ pub use self::{
     programs::program,
     reply::{Ending, Reply, ask, ask_whole, get},
     subnet::Subnet,
+    wire::Wire,
 };

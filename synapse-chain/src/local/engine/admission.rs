@@ -75,7 +75,7 @@ impl Engine {
 
     fn running(&self) -> Result<std::sync::MutexGuard<'_, Shared>, Error> {
         let shared = self.lock();
-        match &shared.halted {
+        match &*shared.halted.current() {
             None => Ok(shared),
             Some(cause) => Err(cause.clone()),
         }

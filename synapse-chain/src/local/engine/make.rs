@@ -21,28 +21,28 @@ impl Engine {
     /// Does what waits: at once where blocks come by hand, in a block otherwise. Returns whether it made one: more calls
     /// may wait than a block holds.
     pub(in crate::local) fn work(&self) -> Result<bool, Error> {
-        let mut making = self.making.lock().expect("no block panics halfway");
+        let making = self.making.lock().expect("no block panics halfway");
         if self.pace == Pace::Open {
             self.apply_at_once();
             return Ok(false);
         }
-        self.make(&mut making, false)
+        self.make(&making, false)
     }
 
     /// Makes the block that the clock asks for.
     pub(in crate::local) fn tick(&self) -> Result<(), Error> {
-        let mut making = self.making.lock().expect("no block panics halfway");
-        self.make(&mut making, true).map(|_| ())
+        let making = self.making.lock().expect("no block panics halfway");
+        self.make(&making, true).map(|_| ())
     }
 
     /// Makes blocks by hand.
     pub(crate) fn advance(&self, blocks: u64) -> Result<(), Error> {
-        let mut making = self.making.lock().expect("no block panics halfway");
+        let making = self.making.lock().expect("no block panics halfway");
         if self.pace == Pace::Open {
             self.step(&making, blocks);
             return Ok(());
         }
-        (0..blocks).try_for_each(|_| self.make(&mut making, true).map(|_| ()))
+        (0..blocks).try_for_each(|_| self.make(&making, true).map(|_| ()))
     }
 
     fn apply_at_once(&self) {
@@ -61,51 +61,52 @@ impl Engine {
         let mut shared = self.lock();
         let mut head = shared.head;
         for _ in 0..blocks {
-            head = Head::new(
-                BlockNumber(head.block.0.saturating_add(1)),
-                making.clock.after(head),
-            );
+            head.block = BlockNumber(head.block.0.saturating_add(1));
+            head.time = making.clock.after(head);
             shared.state.enter(head.block);
         }
+        head.hash = TxHash::of(format!("{}\n{}", making.genesis, head.block).as_bytes());
         shared.commit(head, Vec::new(), &self.head);
     }
 
     /// Makes a block of what waits, commits it, and only then tells anybody. Where the commit fails, the state goes
     /// back to the last committed block and the chain halts: what is on disk now is known when it is opened again.
-    fn make(&self, making: &mut Making, even_empty: bool) -> Result<bool, Error> {
+    fn make(&self, making: &Making, even_empty: bool) -> Result<bool, Error> {
         let mut shared = self.lock();
-        if let Some(cause) = &shared.halted {
+        if let Some(cause) = &*shared.halted.current() {
             return Err(cause.clone());
         }
         let height = BlockNumber(shared.head.block.0 + 1);
-        let head = Head::new(height, making.clock.after(shared.head));
+        let parent = shared.head;
         let applied = shared.apply_waiting(&self.chain, height);
         if applied.is_empty() && !even_empty {
             return Ok(false);
         }
         shared.state.enter(height);
-        if let Some(store) = &self.store {
-            let changes = shared.state.changes();
-            drop(shared);
-            let bytes = block(head, making.parent, &applied).to_bytes();
-            let stored = store.commit(height, &bytes, &changes);
-            making.parent = TxHash::of(&bytes);
-            shared = self.lock();
-            if let Err(error) = stored {
-                shared.halt(&error);
-                return Err(error);
-            }
+        let changes = self.store.is_some().then(|| shared.state.changes());
+        drop(shared);
+        let time = making.clock.after(parent);
+        let bytes = block(height, time, parent.hash, &applied).to_bytes();
+        let stored = match (&self.store, changes) {
+            (Some(store), Some(changes)) => store.commit(height, &bytes, &changes),
+            _ => Ok(()),
+        };
+        let mut shared = self.lock();
+        if let Err(error) = stored {
+            shared.halt(&error);
+            return Err(error);
         }
+        let head = Head::new(height, time, TxHash::of(&bytes));
         shared.commit(head, applied, &self.head);
         Ok(true)
     }
 }
 
-fn block(head: Head, parent: TxHash, applied: &Applied) -> Block {
+fn block(height: BlockNumber, time: u64, parent: TxHash, applied: &Applied) -> Block {
     Block {
-        height: head.block,
+        height,
         parent,
-        time: head.time,
+        time,
         calls: applied
             .iter()
             .map(|(_, call, outcome)| Recorded {
@@ -169,6 +170,6 @@ impl Shared {
         .with_hint("see to the store, and open the chain again")
         .with_source(error.clone());
         self.mempool.fail(error, &halted);
-        self.halted = Some(halted);
+        self.halted.set(Some(halted));
     }
 }

@@ -51,7 +51,7 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 struct Making {
     clock: BlockClock,
-    parent: TxHash,
+    genesis: TxHash,
 }
 
 /// What is read while a block is made.
@@ -63,22 +63,22 @@ struct Shared {
     followers: Followers,
     head: Head,
     /// Why no block is made any more.
-    halted: Option<Error>,
+    halted: WatchSender<Option<Error>>,
 }
 
 impl Engine {
     pub(super) fn in_memory(pace: Pace, clock: BlockClock, genesis: &Genesis) -> Self {
-        let head = Head::new(BlockNumber(0), genesis.time);
-        Self::new(pace, clock, genesis, None, State::default(), head, genesis.hash())
+        let head = Head::new(BlockNumber(0), genesis.time, genesis.hash());
+        Self::new(pace, clock, genesis, None, State::default(), head)
     }
 
     pub(super) fn stored(pace: Pace, clock: BlockClock, store: Store) -> Result<Self, Error> {
         let tip = store.tip()?;
         let state = store.state()?;
         let genesis = store.genesis().clone();
-        let head = Head::new(tip.height, tip.time);
+        let head = Head::new(tip.height, tip.time, tip.hash);
         let receipts = replay::recent_receipts(&store, tip.height)?;
-        let engine = Self::new(pace, clock, &genesis, Some(store), state, head, tip.hash);
+        let engine = Self::new(pace, clock, &genesis, Some(store), state, head);
         engine.lock().receipts = receipts;
         Ok(engine)
     }
@@ -90,7 +90,6 @@ impl Engine {
         store: Option<Store>,
         state: State,
         head: Head,
-        parent: TxHash,
     ) -> Self {
         let mut followers = Followers::default();
         followers.tell(&state, &std::collections::BTreeSet::new(), head.block);
@@ -98,14 +97,17 @@ impl Engine {
             chain: genesis.chain.clone(),
             pace,
             store,
-            making: Mutex::new(Making { clock, parent }),
+            making: Mutex::new(Making {
+                clock,
+                genesis: genesis.hash(),
+            }),
             shared: Mutex::new(Shared {
                 state,
                 mempool: Mempool::default(),
                 receipts: Receipts::default(),
                 followers,
                 head,
-                halted: None,
+                halted: Watch::channel(None).0,
             }),
             head: Watch::channel(head).0,
         }

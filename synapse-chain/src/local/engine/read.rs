@@ -14,6 +14,10 @@ impl Engine {
         self.head.follow()
     }
 
+    pub(crate) fn halted(&self) -> Watch<Option<Error>> {
+        self.lock().halted.follow()
+    }
+
     pub(in crate::local) fn account(&self, account: &NodeId) -> Account {
         let shared = self.lock();
         let record = shared

@@ -15,7 +15,7 @@ use super::{
     builder::Waits,
     http::{Http, Reply},
 };
-use crate::{ChainId, Head, remote::CHAIN_HEADER};
+use crate::{ChainId, Head, TxHash, remote::CHAIN_HEADER};
 
 /// Transactions that are sent at once; further ones wait.
 const MOST_AT_ONCE: usize = 64;
@@ -42,6 +42,7 @@ impl Link {
             head: Watch::channel(Head {
                 block: BlockNumber(0),
                 time: 0,
+                hash: TxHash::default(),
             })
             .0,
             places: Semaphore::new(MOST_AT_ONCE),

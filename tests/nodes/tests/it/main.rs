@@ -5,6 +5,7 @@
 
 mod ending;
 mod frozen;
+mod half_open;
 mod killed;
 mod restarts;
 mod start;
