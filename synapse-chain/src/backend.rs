@@ -7,6 +7,7 @@ use synapse_core::{
     BlockNumber, Directory, Epoch, EpochId, Error, ErrorKind, NodeId, Stake, SubnetId, SubnetParams, Watch,
     Weights, async_trait,
 };
+use tokio::time::Instant;
 
 use crate::{
     ChainId, Receipt, SignedTransaction, TxHash,
@@ -56,6 +57,20 @@ pub(crate) trait Backend: Debug + Send + Sync + 'static {
     /// Takes a transaction and waits until it is in a block that is committed. The receipt's outcome may be a refusal;
     /// an error means that the transaction was not taken, or (`commit_failed`, `outcome_unknown`) that nobody knows.
     async fn submit(&self, transaction: SignedTransaction) -> Result<Receipt, Error>;
+
+    /// By when a call that begins now has ended; `None` where the chain's own process waits for it.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The same as [`submit`](Self::submit), over by then.
+    async fn submit_until(
+        &self,
+        transaction: SignedTransaction,
+        _until: Option<Instant>,
+    ) -> Result<Receipt, Error> {
+        self.submit(transaction).await
+    }
 
     /// What became of a transaction; `None` where it is in none of the blocks of which receipts are kept.
     async fn receipt(&self, hash: &TxHash) -> Result<Option<Receipt>, Error>;

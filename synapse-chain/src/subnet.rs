@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use synapse_core::{
-    Directory, Endpoint, Epoch, EpochId, Error, Member, NodeId, OperationId, Registration, Role, Stake,
-    Subnet, SubnetId, SubnetParams, Watch, Weights, async_trait, keys::Signer,
+    BlockNumber, Directory, Endpoint, Epoch, EpochId, Error, Member, NodeId, OperationId, Registration, Role,
+    Stake, Subnet, SubnetId, SubnetParams, Watch, Weights, async_trait, keys::Signer,
 };
 
 use crate::{Call, Consent, LocalChain, backend::Followed};
+
+/// For how many blocks a consent that a handle asks for is valid; its transaction is for fewer.
+const CONSENT_FOR: u64 = 128;
 
 /// One subnet of a [`LocalChain`]. A clone is the same subnet, and keeps the chain alive.
 #[derive(Debug, Clone)]
@@ -49,9 +52,17 @@ impl LocalSubnet {
     pub async fn register_node(&self, node: &dyn Signer, role: Role, stake: Stake) -> Result<Member, Error> {
         self.chain.backend().ready().await?;
         let consent = match self.chain.signer() {
-            Some(owner) if owner.address() != node.address() => {
-                Some(Consent::to_register(node, self.chain.id(), self.id, owner.address(), role).await?)
-            }
+            Some(owner) if owner.address() != node.address() => Some(
+                Consent::to_register(
+                    node,
+                    self.chain.id(),
+                    self.id,
+                    owner.address(),
+                    role,
+                    self.consent_until(),
+                )
+                .await?,
+            ),
             _ => None,
         };
         let registration = Registration::new(node.address().as_str(), role, stake);
@@ -66,9 +77,17 @@ impl LocalSubnet {
     pub async fn rotate_key(&self, node: &NodeId, to: &dyn Signer) -> Result<Member, Error> {
         self.chain.backend().ready().await?;
         let consent = match self.chain.signer() {
-            Some(owner) => {
-                Some(Consent::to_replace(to, self.chain.id(), self.id, owner.address(), node).await?)
-            }
+            Some(owner) => Some(
+                Consent::to_replace(
+                    to,
+                    self.chain.id(),
+                    self.id,
+                    owner.address(),
+                    node,
+                    self.consent_until(),
+                )
+                .await?,
+            ),
             None => None,
         };
         let call = Call::RotateKey {
@@ -94,6 +113,10 @@ impl LocalSubnet {
     /// Where the chain cannot be reached.
     pub async fn payouts(&self, epoch: EpochId) -> Result<Vec<(NodeId, Stake)>, Error> {
         self.chain.backend().payouts(self.id, epoch).await
+    }
+
+    fn consent_until(&self) -> BlockNumber {
+        BlockNumber(self.chain.block().0.saturating_add(CONSENT_FOR))
     }
 
     async fn register_with(
@@ -151,7 +174,11 @@ impl Subnet for LocalSubnet {
     ///
     /// In a full subnet a miner takes the place of the miner that earned least in the last epoch (then of the one that
     /// staked least, then of the oldest), and a validator that of the validator that staked least, if it stakes more.
-    /// Nobody's place is taken in its first `immunity_blocks`.
+    /// While validators have fewer than a quarter of the places, one that may set weights takes a miner's instead, if it
+    /// stakes more. Nobody's place is taken in its first `immunity_blocks`.
+    ///
+    /// Who takes another's place stays in it, with all of its stake, until both its immunity and the epoch in which it
+    /// came are over (`stake_bound`): the same stake drives one member out an epoch. Nobody takes its place meanwhile.
     async fn register(&self, registration: Registration) -> Result<Member, Error> {
         self.register_with(registration, None).await
     }

@@ -24,6 +24,7 @@
 
 pub mod client;
 pub mod dialect;
+mod digest;
 pub mod headers;
 mod router;
 mod serve;

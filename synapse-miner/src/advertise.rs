@@ -13,7 +13,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 ///
 /// It follows the directory, and tells the subnet where the node serves whenever that is not what is listed: at the
 /// start, after the node moved, after it was registered, after the chain lost it. Attempts are 1 s to 60 s apart, also
-/// where they succeed and another process goes on to say otherwise (two nodes with one key).
+/// where they succeed and another process goes on to say otherwise: two nodes with one key. Each is told that it is
+/// [listed elsewhere](Advertised::Elsewhere), time and again, until one of them is stopped.
 ///
 /// A node that stops stays listed. Whoever asks it notices at once, its place and its stake are its own while it is
 /// away, and the next start finds everything as it was. To go for good is [`Subnet::leave`].
@@ -28,6 +29,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 ///         .on_change(|now| match now {
 ///             Advertised::Unregistered => eprintln!("register this node, and it is listed"),
 ///             Advertised::Listed => eprintln!("listed"),
+///             Advertised::Elsewhere(other) => eprintln!("another process with this key is at {other}: stop one"),
 ///             Advertised::Failed(error) => eprintln!("not listed yet: {error}"),
 ///             _ => {}
 ///         })
@@ -52,6 +54,9 @@ pub enum Advertised {
     Unregistered,
     /// The directory says where it serves.
     Listed,
+    /// The directory said where it serves, and now says this. Somebody else has its key, most likely a second process that
+    /// was started with it; the subnet is told again.
+    Elsewhere(Endpoint),
     /// The subnet could not be told, and will be again.
     Failed(Error),
 }
@@ -80,9 +85,14 @@ impl Advertiser {
         let (mut pace, mut before) = (Pace::default(), None);
         loop {
             let current = directory.current();
-            let listed = current
-                .get(&self.node)
-                .map(|member| member.endpoint.as_ref() == Some(&self.endpoint));
+            let endpoint = current.get(&self.node).map(|member| member.endpoint.as_ref());
+            let listed = endpoint.map(|endpoint| endpoint == Some(&self.endpoint));
+            if let Some(Some(other)) = endpoint
+                && *other != self.endpoint
+                && matches!(before, Some(Advertised::Listed | Advertised::Elsewhere(_)))
+            {
+                self.tell(&mut before, Advertised::Elsewhere(other.clone()));
+            }
             let changed = match (listed, pace.left()) {
                 (None, _) => {
                     self.tell(&mut before, Advertised::Unregistered);
@@ -132,6 +142,7 @@ impl Advertised {
     fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Failed(one), Self::Failed(other)) => one.code() == other.code(),
+            (Self::Elsewhere(one), Self::Elsewhere(other)) => one == other,
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
         }
     }

@@ -62,11 +62,11 @@ def row(work, port, pid, name, program, arguments):
     command = [ROOT / program if script else BIN / program, *arguments]
     # In a session of its own it has no terminal to ask at, wherever this runs.
     run = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        command, capture_output=True, text=True, timeout=20, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
     )
     said = run.stderr.strip().replace(str(work), "WORK").replace(f":{port}", ":PORT").replace(str(MODEL), "MODEL")
     said = re.sub(r"WORK/\S*?synapse", "CACHE/synapse", said)
-    said = re.sub(rf"\b{pid}\b", "PID", said)
+    said = re.sub(rf"\bprocess {pid} on host \S+(?=[;,])", "process PID on host HOST", said)
     said = re.sub(r"\b0\.0\.0\.0:[1-9]\d*", "0.0.0.0:PORT", said)
     assert run.returncode != 0, f"{name}: exit code 0"
     assert run.returncode > 0, f"{name}: ended by signal {-run.returncode}"

@@ -25,11 +25,11 @@ def prepare(work, binaries):
 @contextlib.contextmanager
 def held(work, binaries):
     """The data directory `held` in use by a miner that waits for its chain; gives its process id."""
-    command = [binaries / "miner", *node(work), "--custom", "--data-dir", work / "held", "--listen", "127.0.0.1:0"]
+    command = [binaries / "miner", *node(work, data_dir=work / "held", listen="127.0.0.1:0"), "--custom"]
     miner = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        lock, until = work / "held" / "lock", time.monotonic() + 60
-        while not lock.exists() or lock.read_text().strip() != str(miner.pid):
+        lock, until = work / "held" / "lock", time.monotonic() + 30
+        while not lock.exists() or str(miner.pid) not in lock.read_text().split():
             assert miner.poll() is None and time.monotonic() < until, "the miner does not take its directory"
             time.sleep(0.01)
         yield miner.pid
@@ -38,8 +38,10 @@ def held(work, binaries):
         miner.wait()
 
 
-def node(work, key="node", passphrase="passphrase"):
-    return ["--chain", "http://127.0.0.1:9", "--keys", work / "keys", "--key", key, "--passphrase-file", work / passphrase]
+def node(work, **options):
+    """A node's options: these over the usual ones, whose chain nobody would find."""
+    usual = {"chain": "http://127.0.0.1:9", "keys": work / "keys", "key": "node", "passphrase_file": work / "passphrase"}
+    return [word for name, value in (usual | options).items() for word in (f"--{name.replace('_', '-')}", value)]
 
 
 def cases(work, taken, model):
@@ -68,43 +70,65 @@ def cases(work, taken, model):
     yield "a block time without its unit", "devchain", [*chain, "--block-time", "5"]
     yield "funds for nobody", "devchain", [*chain, "--fund", "nobody=5"]
     yield "the status of no chain", "devchain", ["status", "--chain", "127.0.0.1:9933"]
+    yield "the status of a chain over https without its key", "devchain", ["status", "--chain", "https://127.0.0.1:9"]
+    yield "a chain whose key is not there", "devchain", [*chain, "--listen", "127.0.0.1:0", "--keys", work / "keys", "--key", "nobody", "--passphrase-file", work / "passphrase"]
     yield "a check of no chain", "devchain", ["verify", "--data-dir", work / "missing"]
 
-    member = [*node(work), "--role", "miner", "--stake", "100"]
-    yield "no role", "register", [*node(work), "--stake", "100"]
-    yield "a role that is none", "register", [*node(work), "--role", "king", "--stake", "100"]
-    yield "a negative stake", "register", [*node(work), "--role", "miner", "--stake=-1"]
-    yield "a member without a key", "register", [*node(work, key="nobody"), "--role", "miner", "--stake", "100"]
-    yield "a member with a wrong passphrase", "register", [*node(work, passphrase="another-passphrase"), "--role", "miner", "--stake", "100"]
-    yield "a coldkey that is not there", "register", [*member, "--coldkey", "node/coldkey"]
-    yield "a chain without a scheme", "register", [*member, "--chain", "127.0.0.1:9933"]
-    yield "a chain over plain HTTP on another machine", "register", [*member, "--chain", "http://198.51.100.1:9933"]
+    def member(**options):
+        return "register", node(work, **{"role": "miner", "stake": "100"} | options)
 
-    gateway = [*node(work), "--data-dir", work / "validator", "--listen", "127.0.0.1:0"]
+    another = "5Gv8YYFu8H1btvmrJy9FjjAWfb99wrhV3uhPFoNEr918utyR"
+    yield "no role", "register", node(work, stake="100")
+    yield "a role that is none", *member(role="king")
+    yield "a stake that is no number", *member(stake="all")
+    yield "a member without a key", *member(key="nobody")
+    yield "a member with a wrong passphrase", *member(passphrase_file=work / "another-passphrase")
+    yield "a coldkey that is not there", *member(coldkey="node/coldkey")
+    yield "a chain without a scheme", *member(chain="127.0.0.1:9933")
+    yield "a chain over plain HTTP on another machine", *member(chain="http://198.51.100.1:9933")
+    yield "a chain over https without its key", *member(chain="https://127.0.0.1:9")
+    yield "a chain's key over plain HTTP", *member(chain_key=another)
+    yield "a chain's key that is no address", *member(chain_key="5Nobody")
+    yield "a faucet that is not there", "register", [*member()[1], "--faucet"]
+    yield "a faucet over https", "register", [*member(chain="https://127.0.0.1:9", chain_key=another)[1], "--faucet"]
+
+    def validator(*flags, **options):
+        usual = {"data_dir": work / "validator", "listen": "127.0.0.1:0"}
+        return "validator", [*node(work, **usual | options), *flags]
+
+    pem = {"tls_certificate": work / "certificate.pem", "tls_key": work / "key.pem"}
     yield "no key", "validator", ["--data-dir", work / "validator"]
-    yield "a validator without a key", "validator", [*node(work, key="nobody"), "--data-dir", work / "validator"]
-    yield "a validator whose passphrase others can read", "validator", [*node(work, passphrase="open-passphrase"), "--data-dir", work / "validator"]
-    yield "a port in use, validator", "validator", [*gateway, "--listen", taken]
-    yield "users over plain HTTP from other machines", "validator", [*gateway, "--listen", "0.0.0.0:0"]
-    yield "a certificate without its key", "validator", [*gateway, "--tls-certificate", work / "certificate.pem"]
-    yield "a certificate that is none", "validator", [*gateway, "--tls-certificate", work / "certificate.pem", "--tls-key", work / "key.pem"]
-    yield "a tokenizer without its model", "validator", [*gateway, "--tokenizer", "model.gguf"]
-    yield "a tokenizer that is missing", "validator", [*gateway, "--tokenizer", f"smollm2-135m={work / 'missing.gguf'}"]
-    yield "a validator in another's directory", "validator", [*gateway, "--data-dir", work / "held"]
+    yield "a validator without a key", *validator(key="nobody")
+    yield "a validator whose passphrase others can read", *validator(passphrase_file=work / "open-passphrase")
+    yield "a validator without a passphrase", *validator(passphrase_file=work / "missing")
+    yield "a validator whose chain is on another machine", *validator(chain="http://198.51.100.1:9933")
+    yield "a port in use, validator", *validator(listen=taken)
+    yield "users over plain HTTP from other machines", *validator(listen="0.0.0.0:0")
+    yield "a certificate without its key", *validator(tls_certificate=pem["tls_certificate"])
+    yield "a certificate that is none", *validator(**pem)
+    yield "a certificate and none", *validator("--allow-plain-http", **pem)
+    yield "a tokenizer without its model", *validator(tokenizer="model.gguf")
+    yield "a tokenizer that is missing", *validator(tokenizer=f"smollm2-135m={work / 'missing.gguf'}")
+    yield "a validator in another's directory", *validator(data_dir=work / "held")
 
-    engine = [*node(work), "--data-dir", work / "miner", "--listen", "127.0.0.1:0"]
-    miner = [*engine, "--custom"]
-    yield "no engine", "miner", engine
-    yield "two engines", "miner", [*miner, "--llama", model]
-    yield "an option of another engine", "miner", [*miner, "--threads", "2"]
-    yield "a miner without a key", "miner", [*node(work, key="nobody"), "--custom", "--data-dir", work / "miner"]
+    def miner(*flags, **options):
+        usual = {"data_dir": work / "miner", "listen": "127.0.0.1:0"}
+        return "miner", [*node(work, **usual | options), *flags]
+
+    yield "no engine", *miner()
+    yield "two engines", *miner("--custom", llama=model)
+    yield "an option of another engine", *miner("--custom", threads="2")
+    yield "a miner without a key", *miner("--custom", key="nobody")
+    yield "a miner with a wrong passphrase", *miner("--custom", passphrase_file=work / "another-passphrase")
     yield "a miner without a passphrase", "miner", ["--keys", work / "keys", "--key", "node", "--custom", "--data-dir", work / "miner"]
-    yield "a port in use, miner", "miner", [*miner, "--listen", taken]
-    yield "an advertised address without a scheme", "miner", [*miner, "--advertise", "miner.example.com:8091"]
-    yield "every address and none to advertise", "miner", [*miner, "--listen", "0.0.0.0:0"]
-    yield "validators over plain HTTP from other machines", "miner", [*miner, "--plain-http", "--listen", "0.0.0.0:0", "--advertise", "http://198.51.100.1:8091"]
-    yield "a miner whose model is missing", "miner", [*engine, "--llama", work / "missing.gguf"]
-    yield "a miner whose model is none", "miner", [*engine, "--llama", work / "text.gguf"]
-    yield "a miner whose upstream is none", "miner", [*engine, "--upstream", "localhost"]
-    yield "an upstream's key that is not set", "miner", [*engine, "--upstream", "http://127.0.0.1:9", "--upstream-key-env", "NOT_SET"]
-    yield "a miner in another's directory", "miner", [*miner, "--data-dir", work / "held"]
+    yield "a port in use, miner", *miner("--custom", listen=taken)
+    yield "an advertised address without a scheme", *miner("--custom", advertise="miner.example.com:8091")
+    yield "every address and none to advertise", *miner("--custom", listen="0.0.0.0:0")
+    public = {"listen": "0.0.0.0:0", "advertise": "http://198.51.100.1:8091"}
+    yield "validators over plain HTTP from other machines", *miner("--custom", "--plain-http", **public)
+    yield "metrics for other machines", *miner("--custom", metrics="0.0.0.0:0")
+    yield "a miner whose model is missing", *miner(llama=work / "missing.gguf")
+    yield "a miner whose model is none", *miner(llama=work / "text.gguf")
+    yield "a miner whose upstream is none", *miner(upstream="localhost")
+    yield "an upstream's key that is not set", *miner(upstream="http://127.0.0.1:9", upstream_key_env="NOT_SET")
+    yield "a miner in another's directory", *miner("--custom", data_dir=work / "held")

@@ -130,7 +130,7 @@ impl World {
         let account = key.address().clone();
         let call = match kind {
             Kind::Transfer => Call::Transfer {
-                to: "somebody".into(),
+                to: account.clone(),
                 amount: Stake(1),
             },
             Kind::Serve => Call::Serve {

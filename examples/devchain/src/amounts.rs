@@ -1,4 +1,4 @@
-//! Amounts and times, as flags write them.
+//! Amounts, addresses and times, as flags write them.
 
 use std::{str::FromStr, time::Duration};
 
@@ -19,19 +19,25 @@ impl FromStr for Grant {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (account, amount) = text.split_once('=').ok_or("write it as ADDRESS=AMOUNT")?;
-        let account = NodeId::from(account);
-        let scheme = if account.as_str().starts_with("0x") {
-            Scheme::Secp256k1
-        } else {
-            Scheme::Sr25519
-        };
-        check_address(scheme, &account).map_err(|error| error.to_string())?;
+        let account = address(account)?;
         let amount = amount.parse().map_err(|error| format!("{amount:?}: {error}"))?;
         Ok(Self {
             account,
             amount: Stake(amount),
         })
     }
+}
+
+/// The address of a key of any scheme.
+pub(crate) fn address(text: &str) -> Result<NodeId, String> {
+    let account = NodeId::from(text);
+    let scheme = if text.starts_with("0x") {
+        Scheme::Secp256k1
+    } else {
+        Scheme::Sr25519
+    };
+    check_address(scheme, &account).map_err(|error| error.to_string())?;
+    Ok(account)
 }
 
 /// A time with its unit: `50ms`, `12s`, `1m`.

@@ -1,19 +1,25 @@
 //! A chain that is kept and served.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
+use node_args::{KeyArgs, OptionalKeyArgs};
 use synapse_chain::{LocalChain, LocalChainBuilder, remote::ChainApi};
-use synapse_core::{Error, Stake, SubnetId, SubnetParams};
-use synapse_http::Server;
+use synapse_core::{Error, NodeId, Stake, SubnetId, SubnetParams, keys::Signer as _};
+use synapse_http::{Server, tls::NodeTls};
+use tokio::time::sleep;
 
 use crate::amounts::{Grant, duration};
 
 /// To how many accounts the faucet gives.
 const FAUCET_ACCOUNTS: usize = 10_000;
+
+/// How long those who wait for a block hear why none comes, once the chain halted.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Keep a chain in a directory and serve it to the subnet's nodes.
 ///
@@ -66,53 +72,100 @@ pub(crate) struct Options {
     /// Gives this much, once, to whatever account asks with POST /v1/faucet.
     #[arg(long, value_name = "AMOUNT")]
     faucet: Option<u64>,
-    /// Serve plain HTTP on an address that other machines reach. Anybody on the way can read along then; calls are
-    /// signed all the same.
+    /// Serve plain HTTP on an address that other machines reach. Whoever is on the way can answer in the chain's place
+    /// then, and say who the members are.
     #[arg(long)]
     allow_plain_http: bool,
+    /// Connections of one address at once.
+    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    max_connections_per_peer: u16,
+    /// With a key the chain is served over https, with a certificate that this key vouches for.
+    #[command(flatten)]
+    key: OptionalKeyArgs,
 }
 
 pub(crate) async fn run(options: Options) -> Result<(), Error> {
-    let server = Server::bind(&options.listen).await?;
+    options.check_grants()?;
+    let server = Server::bind(&options.listen)
+        .await?
+        .max_connections_per_peer(options.max_connections_per_peer.into());
     options.check_address(server.local_addr())?;
+    let (server, scheme) = match &options.key.named() {
+        Some(key) => (server.tls(tls(key).await?), "https"),
+        None => (server, "http"),
+    };
     options.begin().await?;
-    let chain = options
-        .builder(&options.data_dir)
-        .block_time(options.block_time)
-        .build()?;
+    let chain = options.builder().block_time(options.block_time).build()?;
     eprintln!(
         "the chain {} goes on from block {}, kept in {}",
         chain.id(),
         chain.block(),
         options.data_dir.display()
     );
+    let halted = halted(chain.clone());
     let api = ChainApi::new(chain).until(asked_to_stop()?);
     let api = match options.faucet {
         Some(amount) => api.faucet(Stake(amount), FAUCET_ACCOUNTS),
         None => api,
     };
-    server
-        .on_ready(|address| println!("ready http://{address}"))
-        .serve(api)
-        .await
+    let serving = server
+        .on_ready(move |address| println!("ready {scheme}://{address}"))
+        .serve(api);
+    tokio::select! {
+        served = serving => served,
+        cause = halted => Err(cause),
+    }
+}
+
+/// TLS of the key, whose address others have to know.
+async fn tls(key: &KeyArgs) -> Result<NodeTls, Error> {
+    let hotkey = key.unlock().await?.hotkey();
+    eprintln!("serves with the key {}", hotkey.address());
+    NodeTls::new(hotkey).await
+}
+
+/// Why the chain makes no more blocks, once those who wait for one could hear of it.
+async fn halted(chain: LocalChain) -> Error {
+    let mut halted = chain.halted();
+    drop(chain);
+    while let Some(cause) = halted.next().await {
+        if let Some(cause) = &*cause {
+            sleep(LAST_WORDS).await;
+            return cause.clone();
+        }
+    }
+    std::future::pending().await
 }
 
 impl Options {
     fn check_address(&self, address: SocketAddr) -> Result<(), Error> {
-        if address.ip().is_loopback() || self.allow_plain_http {
+        if address.ip().is_loopback() || self.key.named().is_some() || self.allow_plain_http {
             return Ok(());
         }
         Err(Error::invalid(
             "plain_http",
             format!("{address} is reached by other machines, and this is plain HTTP"),
         )
-        .with_hint("listen on 127.0.0.1, or say --allow-plain-http"))
+        .with_hint("serve https with --key, listen on 127.0.0.1, or say --allow-plain-http"))
     }
 
-    fn builder(&self, directory: &Path) -> LocalChainBuilder {
-        let builder = LocalChain::builder().store(directory);
+    /// Two amounts for one account may be a slip of the hand, or meant to add up.
+    fn check_grants(&self) -> Result<(), Error> {
+        let mut funded: BTreeSet<&NodeId> = BTreeSet::new();
+        match self.grants.iter().find(|grant| !funded.insert(&grant.account)) {
+            None => Ok(()),
+            Some(Grant { account, .. }) => Err(Error::invalid(
+                "funded_twice",
+                format!("{account} is given two amounts"),
+            )
+            .with_hint("say --fund once an account")),
+        }
+    }
+
+    fn builder(&self) -> LocalChainBuilder {
+        let builder = LocalChain::builder().store(&self.data_dir);
         match self.seed {
-            Some(seed) => builder.seed(seed),
+            Some(seed) => builder.seed(seed).seeded_step(self.block_time),
             None => builder,
         }
     }
@@ -120,7 +173,7 @@ impl Options {
     /// Gives a chain what it has from the start, unless it has it. Without a clock yet, so that nothing waits for a
     /// block.
     async fn begin(&self) -> Result<(), Error> {
-        let chain = self.builder(&self.data_dir).build()?;
+        let chain = self.builder().build()?;
         let subnets = chain.subnets().await?;
         if subnets.is_empty() {
             for Grant { account, amount } in &self.grants {

@@ -8,14 +8,20 @@ use synapse_core::{
     Directory, Epoch, EpochId, Error, NodeId, Stake, Subnet, SubnetId, SubnetParams, Weights,
 };
 
-use crate::table::Table;
+use crate::{amounts::address, table::Table};
 
 /// Show a chain: its height, its subnets, their epochs and members.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// The chain.
-    #[arg(long, default_value = "http://127.0.0.1:9933")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9933")]
     chain: String,
+    /// The key that the chain serves with, by its address; https needs it.
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    chain_key: Option<NodeId>,
+    /// Ask over plain HTTP on another machine, too, where the network itself is private.
+    #[arg(long)]
+    allow_plain_chain: bool,
     /// One JSON document instead of tables.
     #[arg(long)]
     json: bool,
@@ -35,10 +41,13 @@ struct Seen {
 
 pub(crate) async fn status(options: &Options) -> Result<(), Error> {
     let patience = Duration::from_secs(3);
-    let chain = LocalChain::remote(&options.chain)
+    let mut remote = LocalChain::remote(&options.chain)
         .patience(patience)
-        .connect()
-        .await?;
+        .allow_plain_http(options.allow_plain_chain);
+    if let Some(key) = &options.chain_key {
+        remote = remote.server_key(key.clone());
+    }
+    let chain = remote.connect().await?;
     let supply = chain.supply().await?;
     let mut subnets = Vec::new();
     for id in chain.subnets().await? {

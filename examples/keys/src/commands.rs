@@ -50,7 +50,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Error> {
         }
         Command::List => list(&keystore, json),
         Command::Rotate { name } => {
+            let old = keystore.show(name)?;
             let mnemonic = keystore.rotate(name, &passphrase(options)?)?;
+            eprintln!("the old key is {}@{} now", old.name(), old.address());
             report::words(json, &keystore.show(name)?, &mnemonic)
         }
         Command::Passwd {

@@ -16,6 +16,8 @@ use clap::Parser;
 use self::options::Options;
 
 fn main() -> ExitCode {
+    // Before there is a secret in memory.
+    synapse_core::keys::forbid_core_dumps();
     let options = Options::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

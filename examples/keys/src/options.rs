@@ -7,9 +7,10 @@ use synapse_core::keys::{Scheme, WordCount};
 
 /// Create, show and use the keys of a node.
 ///
-/// A key is called WALLET (its hotkey `default`), WALLET/HOTKEY or WALLET/coldkey. Data goes to standard output,
-/// everything else to standard error. The exit status is 0 when it was done, 1 when it failed, 2 when it was asked the
-/// wrong way, 3 when a signature is not good, 4 when a passphrase is wrong.
+/// A key is called WALLET (its hotkey `default`), WALLET/HOTKEY or WALLET/coldkey; one that was rotated out, by its old
+/// name and its address: NAME@ADDRESS. Data goes to standard output, everything else to standard error. The exit status
+/// is 0 when it was done, 1 when it failed, 2 when it was asked the wrong way, 3 when a signature is not good, 4 when a
+/// passphrase is wrong.
 #[derive(Debug, Parser)]
 pub(crate) struct Options {
     /// The keystore.
@@ -57,7 +58,7 @@ pub(crate) enum Command {
     Show { name: String },
     /// Print the names, addresses and schemes of all keys.
     List,
-    /// Put a new key in a key's place, and print its words, this once; the old file stays beside it.
+    /// Put a new key in a key's place, and print its words, this once; the old one is then called NAME@ADDRESS.
     Rotate { name: String },
     /// Put a key under another passphrase.
     Passwd {

@@ -13,22 +13,22 @@ pub(crate) struct EngineArgs {
     #[command(flatten)]
     kind: Kind,
     /// With --llama: the name that requests use for the model; that of its file where this is left out.
-    #[arg(long, value_name = "NAME", requires = "llama")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["upstream", "custom"])]
     model_id: Option<String>,
     /// With --llama: the longest prompt and reply together, in tokens.
-    #[arg(long, default_value_t = 2048, requires = "llama")]
+    #[arg(long, default_value_t = 2048, conflicts_with_all = ["upstream", "custom"])]
     context: u32,
     /// With --llama: threads; all of the machine's where this is left out.
-    #[arg(long, requires = "llama")]
+    #[arg(long, conflicts_with_all = ["upstream", "custom"])]
     threads: Option<usize>,
     /// With --upstream: the environment variable with the key that the endpoint wants.
-    #[arg(long, value_name = "NAME", requires = "upstream")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["llama", "custom"])]
     upstream_key_env: Option<String>,
     /// With --custom: how often it says the last message.
-    #[arg(long, default_value_t = 1, requires = "custom", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 1, conflicts_with_all = ["llama", "upstream"], value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
     /// With --custom: milliseconds before each word, as if it were a large model.
-    #[arg(long, default_value_t = 0, requires = "custom")]
+    #[arg(long, default_value_t = 0, conflicts_with_all = ["llama", "upstream"])]
     pause_ms: u64,
 }
 

@@ -8,12 +8,12 @@
 
 mod engine;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{future::pending, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Parser;
 use node_args::{ChainArgs, KeyArgs};
 use synapse_core::{DataDir, Endpoint, Error, ModuleExt, Role, Stake, Subnet, keys::Signer};
-use synapse_http::{Server, Verifier, tls::NodeTls};
+use synapse_http::{Api, Server, Verifier, tls::NodeTls};
 use synapse_miner::{Advertised, Advertiser, QueueLayer};
 use tokio::sync::oneshot;
 
@@ -57,6 +57,9 @@ struct Options {
     /// With --plain-http: also on an address that other machines reach, where the network itself is private.
     #[arg(long, requires = "plain_http")]
     allow_plain_http: bool,
+    /// Where this machine's operator finds /metrics, without a signature and without TLS: on loopback only.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<String>,
     /// Seconds for what is under way once it is told to end.
     #[arg(long, default_value_t = 30)]
     drain: u64,
@@ -73,6 +76,10 @@ async fn run(options: Options) -> Result<(), Error> {
     let hotkey = options.key.unlock().await?.hotkey();
     let server = Server::bind(&options.listen).await?;
     let endpoint = options.endpoint(server.local_addr())?;
+    let metrics = match &options.metrics {
+        Some(address) => Some(Server::bind(address).await?.allow_plain_http(false)),
+        None => None,
+    };
     let engine = options.engine.start(usize::from(options.parallel)).await?;
 
     let chain = options.chain.connect_lazy()?;
@@ -96,6 +103,7 @@ async fn run(options: Options) -> Result<(), Error> {
     } else {
         server.tls(NodeTls::new(hotkey.clone()).await?)
     };
+    let metrics = serve_beside(metrics, api.metrics_router());
     let (ready, is_ready) = oneshot::channel();
     let shown = endpoint.clone();
     let server = server
@@ -113,6 +121,9 @@ async fn run(options: Options) -> Result<(), Error> {
             "{node} is no member of the subnet, so nobody asks it until it is:\n  {register} --role miner --stake …"
         ),
         Advertised::Listed => eprintln!("the subnet's directory lists {node}"),
+        Advertised::Elsewhere(other) => eprintln!(
+            "the subnet's directory lists {node} at {other} now: another process has its key, and one of the two must stop"
+        ),
         Advertised::Failed(error) => eprintln!("the subnet's directory does not list {node} yet: {error}"),
         _ => {}
     });
@@ -120,11 +131,20 @@ async fn run(options: Options) -> Result<(), Error> {
         if is_ready.await.is_ok() {
             advertiser.run().await;
         }
-        std::future::pending().await
+        pending().await
     };
     tokio::select! {
         served = server.serve(api) => served,
         ended = advertising => ended,
+        Err(error) = metrics => Err(error),
+    }
+}
+
+/// Serves for as long as it is polled: until the miner's own server, which listens for signals, has ended.
+async fn serve_beside(server: Option<Server>, api: impl Into<Api>) -> Result<(), Error> {
+    match server {
+        Some(server) => server.shutdown(pending()).serve(api).await,
+        None => pending().await,
     }
 }
 

@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use synapse_chain::LocalChain;
 use synapse_core::{
-    Error, SubnetId,
-    keys::{Keypair, Keys, Keystore, Passphrase},
+    Error, NodeId, SubnetId,
+    keys::{Keypair, Keys, Keystore, Passphrase, Scheme, check_address},
 };
 use tracing_subscriber::EnvFilter;
 
@@ -16,6 +16,12 @@ pub struct ChainArgs {
     /// The chain.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9933")]
     chain: String,
+    /// The chain's key, by its address: with it the chain is reached over https, and nothing else is taken for it.
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    chain_key: Option<NodeId>,
+    /// Reach the chain over plain HTTP on another machine, too, where the network itself is private.
+    #[arg(long)]
+    allow_plain_chain: bool,
     /// The subnet.
     #[arg(long, value_name = "ID", default_value_t = 7)]
     subnet: u64,
@@ -37,22 +43,41 @@ impl ChainArgs {
     /// The command that makes the node with this key a member, but for its role and its stake.
     #[must_use]
     pub fn register_command(&self, key: &KeyArgs) -> String {
-        format!(
-            "register --chain {} --subnet {} --keys {} --key {}",
-            self.chain,
-            self.subnet,
-            key.keys.display(),
-            key.key
-        )
+        let mut command = format!("register --chain {}", self.chain);
+        if let Some(chain) = &self.chain_key {
+            command.push_str(&format!(" --chain-key {chain}"));
+        }
+        if self.allow_plain_chain {
+            command.push_str(" --allow-plain-chain");
+        }
+        let (keys, key) = (key.keys.display(), &key.key);
+        command + &format!(" --subnet {} --keys {keys} --key {key}", self.subnet)
     }
 
     /// The chain, whether it answers already or not.
     ///
     /// # Errors
-    /// Where its address is none.
+    /// Where its address is none, or nothing protects the way there.
     pub fn connect_lazy(&self) -> Result<LocalChain, Error> {
-        LocalChain::connect_lazy(&self.chain)
+        let chain = LocalChain::remote(&self.chain).allow_plain_http(self.allow_plain_chain);
+        let chain = match &self.chain_key {
+            Some(key) => chain.server_key(key.clone()),
+            None => chain,
+        };
+        chain.connect_lazy()
     }
+}
+
+/// The address of a key of any scheme.
+fn address(text: &str) -> Result<NodeId, String> {
+    let node = NodeId::from(text);
+    let scheme = if text.starts_with("0x") {
+        Scheme::Secp256k1
+    } else {
+        Scheme::Sr25519
+    };
+    check_address(scheme, &node).map_err(|error| error.to_string())?;
+    Ok(node)
 }
 
 /// A node's key, and what unlocks it.
@@ -66,6 +91,31 @@ pub struct KeyArgs {
     key: String,
     #[command(flatten)]
     passphrase: PassphraseArgs,
+}
+
+/// A key that a program may go without, and what unlocks it.
+#[derive(Debug, Clone, Args)]
+pub struct OptionalKeyArgs {
+    /// The keystore; the program `keys` makes keys.
+    #[arg(long, value_name = "DIR", default_value = "./keys")]
+    keys: PathBuf,
+    /// The key in it: WALLET or WALLET/HOTKEY.
+    #[arg(long, value_name = "NAME")]
+    key: Option<String>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+impl OptionalKeyArgs {
+    /// The key, where one is named.
+    #[must_use]
+    pub fn named(&self) -> Option<KeyArgs> {
+        Some(KeyArgs {
+            keys: self.keys.clone(),
+            key: self.key.clone()?,
+            passphrase: self.passphrase.clone(),
+        })
+    }
 }
 
 /// Where a passphrase comes from; from a prompt where none is named.
@@ -105,6 +155,8 @@ impl KeyArgs {
         &self,
         open: impl FnOnce(&Keystore, &Passphrase) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        // Before there is a secret in memory.
+        synapse_core::keys::forbid_core_dumps();
         let (folder, from) = (self.keys.clone(), self.passphrase.clone());
         let opened = tokio::task::spawn_blocking(move || open(&Keystore::open(folder)?, &from.read()?));
         opened.await.map_err(|error| {

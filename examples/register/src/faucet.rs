@@ -15,7 +15,16 @@ const LONGEST: usize = 64 * 1024;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Has the faucet of the chain at `url` fund `account`. That it did so before is no error.
+///
+/// A faucet is for tries on one machine, and is asked over plain HTTP.
 pub(crate) async fn ask(url: &str, account: &NodeId) -> Result<(), Error> {
+    if url.starts_with("https:") {
+        return Err(Error::unsupported(
+            "faucet_over_tls",
+            format!("the faucet of {url} cannot be asked: it gives over plain HTTP only"),
+        )
+        .with_hint("fund the account as the chain starts (devchain run --fund ADDRESS=AMOUNT), and leave --faucet out"));
+    }
     let failed = |error: Failure| {
         Error::unavailable(
             "chain_unreachable",

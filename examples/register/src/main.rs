@@ -35,7 +35,7 @@ struct Options {
     /// What it stakes.
     #[arg(long, value_name = "AMOUNT")]
     stake: u64,
-    /// Let the chain's faucet fund the owner first, once an account: chains for development have one.
+    /// Let the chain's faucet fund the owner first, once an account: chains for development have one. Not over https.
     #[arg(long)]
     faucet: bool,
     /// One JSON document instead of lines.
@@ -70,10 +70,12 @@ async fn run(options: Options) -> Result<(), Error> {
         Some(name) => Arc::new(options.key.keypair(name).await?),
         None => node.clone(),
     };
+    // First, since it refuses a chain that nothing protects the way to.
+    let chain = options.chain.connect_lazy()?;
     if options.faucet {
         faucet::ask(options.chain.url(), owner.address()).await?;
     }
-    let chain = options.chain.connect_lazy()?.with_signer(owner);
+    let chain = chain.with_signer(owner);
     let subnet = chain.subnet_lazy(options.chain.subnet());
     let member = subnet
         .register_node(&*node, options.role.into(), Stake(options.stake))

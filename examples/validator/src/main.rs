@@ -43,15 +43,18 @@ struct Options {
     /// The key of the certificate.
     #[arg(long, value_name = "PEM", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
+    /// Serve without TLS on an address that other machines reach, where the network itself is private.
+    #[arg(long, conflicts_with = "tls_certificate")]
+    allow_plain_http: bool,
     /// Ask miners on this machine, too.
     #[arg(long)]
     allow_loopback: bool,
     /// Ask miners at private addresses, too.
     #[arg(long)]
     allow_private: bool,
-    /// Ask miners without TLS, too, where they are on other machines and say so.
+    /// Ask miners on other machines without TLS, too, where they advertise plain HTTP.
     #[arg(long)]
-    allow_plain_http: bool,
+    allow_plain_miners: bool,
     /// Count a model's tokens with its own tokenizer, of a GGUF file; may be given several times. Others' are estimated.
     #[arg(long = "tokenizer", value_name = "MODEL=FILE.gguf")]
     tokenizers: Vec<tokens::Source>,
@@ -78,7 +81,13 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> Result<(), Error> {
     let _data = DataDir::open(&options.data_dir)?;
     let hotkey = options.key.unlock().await?.hotkey();
-    let server = Server::bind(&options.listen).await?;
+    let server = Server::bind(&options.listen)
+        .await?
+        .allow_plain_http(options.allow_plain_http);
+    let (scheme, server) = match (&options.tls_certificate, &options.tls_key) {
+        (Some(certificate), Some(key)) => ("https", server.tls(PemFiles::read(certificate, key)?)),
+        _ => ("http", server),
+    };
     let tokenizers = tokens::load(&options.tokenizers).await?;
     let subnet = options.chain.connect_lazy()?.subnet_lazy(options.chain.subnet());
 
@@ -86,7 +95,7 @@ async fn run(options: Options) -> Result<(), Error> {
         builder
             .allow_loopback(options.allow_loopback)
             .allow_private(options.allow_private)
-            .allow_plain_http(options.allow_plain_http)
+            .allow_plain_http(options.allow_plain_miners)
     });
     let (trace, count) = (TraceLayer::new(), TokenCountLayer::new(tokenizers));
     let limit = RateLimitLayer::per_caller(
@@ -127,15 +136,6 @@ async fn run(options: Options) -> Result<(), Error> {
             first_miner(&first).await
         });
 
-    let scheme = if options.tls_key.is_some() {
-        "https"
-    } else {
-        "http"
-    };
-    let server = match (options.tls_certificate, options.tls_key) {
-        (Some(certificate), Some(key)) => server.tls(PemFiles::read(certificate, key)?),
-        _ => server,
-    };
     let served = server
         .drain_timeout(Duration::from_secs(options.drain))
         .on_ready(move |address| println!("ready {scheme}://{address}"))

@@ -90,7 +90,7 @@ impl LocalChain {
         self.backend.head()
     }
 
-    /// Why the chain makes no more blocks, as soon as one could not be stored; `None` until then. A chain in another
+    /// Why the chain makes no more blocks, as soon as one could not be made; `None` until then. A chain in another
     /// process is never halted here: its calls fail.
     #[must_use]
     pub fn halted(&self) -> Watch<Option<Error>> {
@@ -139,12 +139,15 @@ impl LocalChain {
     }
 
     /// Takes a transaction that was signed elsewhere, and waits for the block that holds it. The receipt says whether
-    /// the rules allowed what it asks; a refusal there is final.
+    /// the rules allowed what it asks; a refusal there is final. The same bytes again get the receipt that they have.
+    ///
+    /// Not cancel safe: a transaction whose call was dropped may take effect all the same. Ask for its receipt.
     ///
     /// # Errors
     /// Where it is not taken: `wrong_chain`, `transaction_replayed`, `nonce_taken`, `nonce_gap`, `transaction_expired`,
     /// `valid_too_long`, `unknown_account`, `mempool_full`, `too_many_waiting`, and as [`SignedTransaction::verify`].
-    /// `commit_failed` where its block could not be stored, `chain_halted` where an earlier one could not.
+    /// `commit_failed` where its block could not be stored, `chain_halted` where an earlier one could not. Of a chain in
+    /// another process `outcome_unknown`, where nobody knows whether it was taken.
     pub async fn submit(&self, transaction: SignedTransaction) -> Result<Receipt, Error> {
         self.backend.submit(transaction).await
     }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use synapse_core::{BlockNumber, Error, ErrorKind, keys::Signer};
-use tokio::sync::Mutex;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
 
 use crate::{Call, Receipt, Transaction, backend::Backend};
 
@@ -34,8 +37,9 @@ impl Wallet {
     /// Signs a call and waits for its receipt. Signs again only where the first can never take effect: another
     /// transaction used its nonce up, no block took it in its time, or the chain never had it.
     pub(super) async fn submit(&self, backend: &dyn Backend, call: Call) -> Result<Receipt, Error> {
-        let _turn = self.turn.lock().await;
-        backend.ready().await?;
+        let until = backend.deadline();
+        let _turn = in_time(until, async { Ok(self.turn.lock().await) }).await?;
+        in_time(until, backend.ready()).await?;
         let mut transaction = Transaction {
             chain: backend.chain().clone(),
             account: self.signer.address().clone(),
@@ -46,15 +50,16 @@ impl Wallet {
         };
         let mut attempts = 0;
         loop {
-            transaction.nonce = backend.account(&transaction.account).await?.next_nonce;
+            let account = in_time(until, backend.account(&transaction.account)).await?;
+            transaction.nonce = account.next_nonce;
             transaction.valid_until = BlockNumber(backend.head().current().block.0.saturating_add(VALID_FOR));
             transaction.salt = getrandom::u64().map_err(|error| {
                 Error::internal("no_randomness", "the system gave no randomness for a transaction")
                     .with_source(error)
             })?;
-            let signed = transaction.sign(&*self.signer).await?;
+            let signed = in_time(until, transaction.sign(&*self.signer)).await?;
             let hash = signed.hash();
-            let refused = match backend.submit(signed).await {
+            let refused = match backend.submit_until(signed, until).await {
                 Err(error) if is_void(&error) => error,
                 verdict => return verdict,
             };
@@ -67,6 +72,21 @@ impl Wallet {
             }
         }
     }
+}
+
+/// What comes by then; a wait of which nothing was sent yet.
+async fn in_time<T>(
+    until: Option<Instant>,
+    what: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let Some(until) = until else { return what.await };
+    timeout_at(until, what).await.unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::Timeout,
+            "call_timeout",
+            "the call was not sent in the time that calls have: the chain is away, or the signer's earlier calls took it",
+        ))
+    })
 }
 
 /// Whether a backend's refusal means that the transaction is in no block, and never will be.

@@ -8,7 +8,7 @@ use super::{
     refusal, rhythm,
     state::{State, SubnetRecord},
 };
-use crate::{Call, ChainId, Consent, Outcome, Transaction};
+use crate::{Call, Consent, Outcome, Transaction};
 
 /// Who makes a call.
 #[derive(Debug, Clone, Copy)]
@@ -21,9 +21,7 @@ enum Caller<'a> {
 
 /// Where a call takes effect.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment<'a> {
-    /// On which chain.
-    pub(super) chain: &'a ChainId,
+pub(super) struct Moment {
     /// The newest block before: calls meet the epoch that followers see.
     pub(super) head: BlockNumber,
     /// The block that holds the call.
@@ -31,14 +29,15 @@ pub(super) struct Moment<'a> {
 }
 
 impl State {
-    /// Does what a block's entry asks. A transaction uses up its nonce whatever comes of it.
-    pub(super) fn apply(&mut self, entry: &Entry, moment: Moment<'_>) -> Outcome {
+    /// Does what a block's entry asks. A transaction uses up its nonce whatever comes of it; its signature, and that of a
+    /// consent in it, were verified when it was taken.
+    pub(super) fn apply(&mut self, entry: &Entry, moment: Moment) -> Outcome {
         let result = match entry {
-            Entry::Signed(signed) => signed.read().and_then(|transaction| {
-                let Transaction { account, call, .. } = transaction;
-                self.use_nonce(&account);
-                self.call(Caller::Signed(&account), &call, moment)
-            }),
+            Entry::Signed(taken) => {
+                let Transaction { account, call, .. } = taken.transaction();
+                self.use_nonce(account);
+                self.call(Caller::Signed(account), call, moment)
+            }
             Entry::Local(LocalCall::Fund { account, amount }) => self.issue(account, *amount).map(|()| None),
             Entry::Local(LocalCall::CreateSubnet { subnet, params }) => {
                 self.create_subnet(*subnet, params).map(|()| None)
@@ -52,6 +51,16 @@ impl State {
 
     fn create_subnet(&mut self, id: SubnetId, params: &SubnetParams) -> Result<(), Error> {
         rhythm::check(params)?;
+        if params.max_members > SubnetParams::MOST_MEMBERS {
+            return Err(Error::invalid(
+                "bad_params",
+                format!(
+                    "a subnet may have {} members, and not {}",
+                    SubnetParams::MOST_MEMBERS,
+                    params.max_members
+                ),
+            ));
+        }
         if self.subnets.get(&id).is_some() {
             return Err(Error::invalid(
                 "subnet_exists",
@@ -63,7 +72,7 @@ impl State {
         Ok(())
     }
 
-    fn call(&mut self, caller: Caller<'_>, call: &Call, moment: Moment<'_>) -> Result<Option<Member>, Error> {
+    fn call(&mut self, caller: Caller<'_>, call: &Call, moment: Moment) -> Result<Option<Member>, Error> {
         match call {
             Call::Transfer { to, amount } => {
                 self.take(caller.account(), *amount)?;
@@ -83,9 +92,10 @@ impl State {
                     owner: caller.account(),
                     role: *role,
                     stake: *stake,
+                    head: moment.head,
                     block: moment.block,
                 };
-                self.may_register(caller, &joining, consent.as_ref(), moment.chain)?;
+                self.may_register(caller, &joining, consent.as_ref())?;
                 self.register(&joining).map(Some)
             }
             Call::Serve {
@@ -98,7 +108,7 @@ impl State {
             }
             Call::Leave { subnet, node } => {
                 self.must_own(caller, *subnet, node)?;
-                self.leave(*subnet, node).map(Some)
+                self.leave(*subnet, node, moment.head, moment.block).map(Some)
             }
             Call::SubmitWeights {
                 subnet,
@@ -123,7 +133,7 @@ impl State {
                     && owner != to
                 {
                     let consent = consent.as_ref().ok_or_else(|| refusal::consent_missing(to))?;
-                    consent.check_replace(to, moment.chain, *subnet, owner, node)?;
+                    consent.check_time(moment.block)?;
                 }
                 let epoch = self.epoch(*subnet, moment.head)?.id;
                 self.rotate(*subnet, node, to, epoch).map(Some)
@@ -136,13 +146,12 @@ impl State {
         caller: Caller<'_>,
         joining: &Joining<'_>,
         consent: Option<&Consent>,
-        chain: &ChainId,
     ) -> Result<(), Error> {
         let Caller::Signed(owner) = caller else {
             return Ok(());
         };
         let Joining {
-            subnet, node, role, ..
+            subnet, node, block, ..
         } = *joining;
         self.subnet(subnet)?;
         match self.members.get(&(subnet, node.clone())) {
@@ -150,7 +159,7 @@ impl State {
             None if owner == node => Ok(()),
             None => consent
                 .ok_or_else(|| refusal::consent_missing(node))?
-                .check_register(node, chain, subnet, owner, role),
+                .check_time(block),
         }
     }
 

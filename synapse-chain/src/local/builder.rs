@@ -9,9 +9,9 @@ use std::{
 use synapse_core::{Error, SystemClock, WallClock};
 
 use super::{
+    backend::Local,
     block_clock::{self, BlockClock},
     engine::{Engine, Pace},
-    sealer::Local,
     store::{Faults, Genesis, Store},
 };
 use crate::LocalChain;
@@ -22,6 +22,7 @@ pub struct LocalChainBuilder {
     store: Option<PathBuf>,
     block_time: Option<Duration>,
     seed: Option<u64>,
+    seeded_step: Option<Duration>,
     clock: Arc<dyn WallClock>,
     #[cfg(feature = "failpoints")]
     fault: Option<super::StoreFault>,
@@ -33,6 +34,7 @@ impl LocalChainBuilder {
             store: None,
             block_time: None,
             seed: None,
+            seeded_step: None,
             clock: Arc::new(SystemClock),
             #[cfg(feature = "failpoints")]
             fault: None,
@@ -62,6 +64,14 @@ impl LocalChainBuilder {
         self
     }
 
+    /// How far apart the times of a seeded chain's blocks are: its block time unless set, and a second without one. For
+    /// blocks that are made by hand before a clock makes the others.
+    #[must_use]
+    pub fn seeded_step(mut self, step: Duration) -> Self {
+        self.seeded_step = Some(step);
+        self
+    }
+
     /// Takes the blocks' times from another clock than the machine's.
     #[must_use]
     pub fn clock(mut self, clock: impl WallClock) -> Self {
@@ -88,7 +98,7 @@ impl LocalChainBuilder {
     /// With a block time and outside a tokio runtime.
     pub fn build(self) -> Result<LocalChain, Error> {
         let clock = match self.seed {
-            Some(_) => BlockClock::seeded(self.block_time),
+            Some(_) => BlockClock::seeded(self.seeded_step.or(self.block_time)),
             None => BlockClock::Wall(self.clock.clone()),
         };
         let time = clock.genesis();

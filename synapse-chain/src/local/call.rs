@@ -1,9 +1,9 @@
 //! What may stand in a block.
 
-use serde::{Deserialize, Serialize};
-use synapse_core::{NodeId, Stake, SubnetId, SubnetParams};
+use serde::{Deserialize, Serialize, Serializer};
+use synapse_core::{Error, NodeId, Stake, SubnetId, SubnetParams};
 
-use crate::{Call, SignedTransaction};
+use crate::{Call, SignedTransaction, Transaction};
 
 /// What the process that keeps the chain asks of it, unsigned and trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,8 +21,46 @@ pub(crate) enum LocalCall {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Entry {
-    /// A transaction, and whose it is.
-    Signed(SignedTransaction),
+    /// A transaction.
+    Signed(Box<Taken>),
     /// A call of the process that keeps the chain.
     Local(LocalCall),
+}
+
+/// A transaction as it was signed, and as it was read: once.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "SignedTransaction")]
+pub(super) struct Taken {
+    signed: SignedTransaction,
+    transaction: Transaction,
+}
+
+impl Taken {
+    pub(super) fn signed(&self) -> &SignedTransaction {
+        &self.signed
+    }
+
+    pub(super) fn transaction(&self) -> &Transaction {
+        &self.transaction
+    }
+
+    /// Whether it may stand in a block, whatever the chain's state.
+    pub(super) fn verify(&self) -> Result<(), Error> {
+        self.signed.check(&self.transaction)
+    }
+}
+
+impl TryFrom<SignedTransaction> for Taken {
+    type Error = Error;
+
+    fn try_from(signed: SignedTransaction) -> Result<Self, Error> {
+        let transaction = signed.read()?;
+        Ok(Self { signed, transaction })
+    }
+}
+
+impl Serialize for Taken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.signed.serialize(serializer)
+    }
 }

@@ -1,11 +1,16 @@
 //! Who belongs to a subnet.
 
-use synapse_core::{BlockNumber, Endpoint, EpochId, Error, ErrorKind, Member, NodeId, Role, Stake, SubnetId};
+use synapse_core::{
+    BlockNumber, Endpoint, EpochId, Error, ErrorKind, Member, NodeId, Role, Stake, SubnetId, SubnetParams,
+};
 
 use super::{
-    refusal,
+    refusal, rhythm,
     state::{MemberRecord, State, SubnetRecord},
 };
+
+/// Of how many places one is a validator's before miners have a right to it.
+const VALIDATORS_SHARE: usize = 4;
 
 /// A registration, once it is known that its owner may make it.
 #[derive(Debug)]
@@ -15,6 +20,8 @@ pub(super) struct Joining<'a> {
     pub(super) owner: &'a NodeId,
     pub(super) role: Role,
     pub(super) stake: Stake,
+    /// The newest block before, whose epoch it is.
+    pub(super) head: BlockNumber,
     pub(super) block: BlockNumber,
 }
 
@@ -52,6 +59,9 @@ impl State {
             .with_hint("leave first, or register another key")),
             Some(record) => {
                 let record = record.clone();
+                if stake < record.member.stake {
+                    self.check_unbound(subnet, &record, joining.head, joining.block)?;
+                }
                 self.restake(subnet, record, stake)
             }
             None => self.join(joining),
@@ -76,6 +86,7 @@ impl State {
             owner,
             role,
             stake,
+            head,
             block,
         } = *joining;
         let SubnetRecord { params, members } = self.subnet(subnet)?.clone();
@@ -90,8 +101,9 @@ impl State {
         };
         self.take(owner, Stake(cost))?;
         self.burn(fee);
+        let bound_until = replaced.is_some().then(|| rhythm::epoch_at(head, &params).ends);
         if let Some(replaced) = replaced {
-            self.leave(subnet, &replaced)?;
+            self.take_out(subnet, &replaced)?;
         }
         let mut record = self.subnet(subnet)?.clone();
         record.members += 1;
@@ -106,28 +118,23 @@ impl State {
                 member,
                 earned: Stake(0),
                 rotated: None,
+                bound_until,
             },
         ))
     }
 
-    /// Whose place somebody takes who joins a full subnet: of the miners the one that earned least in the last epoch,
-    /// staked least, is the oldest; of the validators the one that staked least, and less than who joins.
+    /// Whose place somebody takes who joins a full subnet. A miner takes that of the miner that earned least in the last
+    /// epoch, staked least, is the oldest. A validator takes that of the validator that staked least, and less than who
+    /// joins; while validators have fewer than their [share](VALIDATORS_SHARE) of the places, that of a miner.
     fn replaceable(&self, joining: &Joining<'_>) -> Result<NodeId, Error> {
         let params = &self.subnet(joining.subnet)?.params;
-        let lowest = self
-            .members_of(joining.subnet)
-            .filter(|record| record.member.role == joining.role)
-            .filter(|record| Self::immune_until(&record.member, params) <= joining.block)
-            .filter(|record| joining.role != Role::Validator || record.member.stake < joining.stake)
-            .min_by_key(|record| {
-                let member = &record.member;
-                let earned = if joining.role == Role::Validator {
-                    Stake(0)
-                } else {
-                    record.earned
-                };
-                (earned, member.stake, member.active_since, &member.node)
-            });
+        let lowest = match joining.role {
+            Role::Validator if self.validators_are_few(joining.subnet, params) => self
+                .lowest(joining, Role::Miner)
+                .filter(|_| joining.stake >= params.min_validator_stake)
+                .or_else(|| self.lowest(joining, Role::Validator)),
+            role => self.lowest(joining, role),
+        };
         match lowest {
             Some(record) => Ok(record.member.node.clone()),
             None => Err(Error::new(
@@ -142,6 +149,55 @@ impl State {
         }
     }
 
+    fn validators_are_few(&self, subnet: SubnetId, params: &SubnetParams) -> bool {
+        let validators = self
+            .members_of(subnet)
+            .filter(|record| record.member.role == Role::Validator);
+        validators.count() < params.max_members / VALIDATORS_SHARE
+    }
+
+    /// The first of a role to lose its place to whoever joins.
+    fn lowest(&self, joining: &Joining<'_>, role: Role) -> Option<&MemberRecord> {
+        let params = &self.subnets.get(&joining.subnet)?.params;
+        self.members_of(joining.subnet)
+            .filter(|record| record.member.role == role)
+            .filter(|record| is_settled(record, params, joining.head, joining.block))
+            .filter(|record| joining.role != Role::Validator || record.member.stake < joining.stake)
+            .min_by_key(|record| {
+                let member = &record.member;
+                let earned = if role == Role::Validator {
+                    Stake(0)
+                } else {
+                    record.earned
+                };
+                (earned, member.stake, member.active_since, &member.node)
+            })
+    }
+
+    /// Whether a member that took another's place may take stake out of it: else the same stake drove out one after
+    /// another.
+    fn check_unbound(
+        &self,
+        subnet: SubnetId,
+        record: &MemberRecord,
+        head: BlockNumber,
+        block: BlockNumber,
+    ) -> Result<(), Error> {
+        let params = &self.subnet(subnet)?.params;
+        if record.bound_until.is_none() || is_settled(record, params, head, block) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Forbidden,
+            "stake_bound",
+            format!(
+                "{} took another member's place, and keeps its stake there for now",
+                record.member.node
+            ),
+        )
+        .with_hint("wait until its immunity and the epoch in which it came are over"))
+    }
+
     pub(super) fn serve(
         &mut self,
         subnet: SubnetId,
@@ -153,8 +209,20 @@ impl State {
         Ok(self.keep(subnet, record))
     }
 
+    /// Takes a member out that may go.
+    pub(super) fn leave(
+        &mut self,
+        subnet: SubnetId,
+        node: &NodeId,
+        head: BlockNumber,
+        block: BlockNumber,
+    ) -> Result<Member, Error> {
+        self.check_unbound(subnet, self.member(subnet, node)?, head, block)?;
+        self.take_out(subnet, node)
+    }
+
     /// Takes a member out, and gives its stake back.
-    pub(super) fn leave(&mut self, subnet: SubnetId, node: &NodeId) -> Result<Member, Error> {
+    fn take_out(&mut self, subnet: SubnetId, node: &NodeId) -> Result<Member, Error> {
         let member = self.member(subnet, node)?.member.clone();
         let mut record = self.subnet(subnet)?.clone();
         record.members -= 1;
@@ -209,4 +277,15 @@ impl State {
             .committed_run((subnet, NodeId::from("")), move |(of, _)| *of == subnet)
             .map(|(_, record)| &record.member)
     }
+}
+
+/// Whether a member is no newcomer any more: it is not immune, and where it took another's place, the epoch in which it
+/// came was paid out.
+fn is_settled(record: &MemberRecord, params: &SubnetParams, head: BlockNumber, block: BlockNumber) -> bool {
+    let immune_until = record
+        .member
+        .active_since
+        .0
+        .saturating_add(params.immunity_blocks);
+    immune_until <= block.0 && record.bound_until.is_none_or(|until| until <= head)
 }

@@ -1,7 +1,7 @@
 //! Calls that wait for a block.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -13,10 +13,17 @@ use crate::{Receipt, TxHash};
 
 /// Most calls that wait.
 const MOST: usize = 8_192;
+/// Of these, places that no transaction takes: calls of the process that keeps the chain get through.
+const LOCAL_RESERVE: usize = 1_024;
 /// Most bytes of transactions that wait.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// Most bytes of one account's transactions that wait: three of the largest.
+const MOST_BYTES_OF_ONE: usize = 1024 * 1024;
 /// Most transactions of one account that wait, and how far ahead of its next nonce they may be.
 const MOST_AHEAD: u64 = 64;
+/// Most transactions of one account that wait for one before them that has not come. No block takes these, and they make
+/// room for others where there is none.
+const MOST_GAPPED: usize = 8;
 /// Most callers that wait for the same transaction.
 const MOST_WAITERS: usize = 8;
 
@@ -30,6 +37,8 @@ pub(super) struct Mempool {
     /// Those that the block takes that is being made.
     in_flight: Vec<Waiting>,
     lanes: HashMap<NodeId, Lane>,
+    /// Those that wait for one before them that has not come.
+    gapped: BTreeSet<u64>,
     bytes: usize,
     came: u64,
 }
@@ -37,8 +46,22 @@ pub(super) struct Mempool {
 /// An account's transactions.
 #[derive(Debug, Default)]
 struct Lane {
-    in_flight: u64,
+    /// The nonce after those that are committed or in flight.
+    next: u64,
+    in_flight: usize,
     waiting: BTreeMap<u64, u64>,
+    bytes: usize,
+}
+
+impl Lane {
+    /// The nonce after those that wait in a row.
+    fn next_free(&self) -> u64 {
+        let mut next = self.next;
+        while self.waiting.contains_key(&next) {
+            next += 1;
+        }
+        next
+    }
 }
 
 /// What is known of a transaction beside its bytes.
@@ -61,14 +84,7 @@ struct Waiting {
 impl Mempool {
     /// The nonce of the account's next transaction, after those that wait in a row.
     pub(super) fn next_nonce(&self, account: &NodeId, committed: u64) -> u64 {
-        let Some(lane) = self.lanes.get(account) else {
-            return committed;
-        };
-        let mut next = committed + lane.in_flight;
-        while lane.waiting.contains_key(&next) {
-            next += 1;
-        }
-        next
+        self.lanes.get(account).map_or(committed, Lane::next_free)
     }
 
     /// Lets a call of the process that keeps the chain wait.
@@ -86,67 +102,120 @@ impl Mempool {
         committed: u64,
     ) -> Result<Verdict, Error> {
         let Slot { account, nonce, .. } = &slot;
-        if *nonce < committed {
-            return Err(replayed(account, *nonce, committed));
-        }
-        let lane = self.lanes.entry(account.clone()).or_default();
-        let next = committed + lane.in_flight;
-        let known = match lane.waiting.get(nonce) {
-            Some(came) => self.waiting.get_mut(came),
-            None if *nonce < next => self.in_flight.iter_mut().find(|other| {
+        let known = match self.lanes.get(account) {
+            Some(lane) if *nonce < lane.next => self.in_flight.iter_mut().find(|other| {
                 let slot = other.slot.as_ref();
                 slot.is_some_and(|slot| slot.account == *account && slot.nonce == *nonce)
             }),
-            None if *nonce - next >= MOST_AHEAD => {
-                let error = gap(account, *nonce, next);
-                self.tidy(&slot.account);
-                return Err(error);
-            }
+            Some(lane) => lane
+                .waiting
+                .get(nonce)
+                .and_then(|came| self.waiting.get_mut(came)),
             None => None,
         };
         match known {
             Some(known) if known.hash == hash => known.wait(),
             Some(_) => Err(taken(account, *nonce)),
-            None => self.add(entry, hash, Some(slot), size),
+            None => {
+                self.make_room(&slot, size, committed)?;
+                self.add(entry, hash, Some((slot, committed)), size)
+            }
         }
     }
 
-    fn add(&mut self, entry: Entry, hash: TxHash, slot: Option<Slot>, size: usize) -> Result<Verdict, Error> {
-        if self.waiting.len() >= MOST || self.bytes + size > MOST_BYTES {
-            if let Some(slot) = slot {
-                self.tidy(&slot.account);
-            }
+    /// Whether there is room for a transaction; those that no block takes yet make way for one that it can take.
+    fn make_room(&mut self, slot: &Slot, size: usize, committed: u64) -> Result<(), Error> {
+        let none = Lane::default();
+        let lane = self.lanes.get(&slot.account).unwrap_or(&none);
+        let next = lane.next.max(committed);
+        let is_gapped = slot.nonce > lane.next_free().max(committed);
+        let gapped = lane.waiting.values().filter(|came| self.gapped.contains(came));
+        if slot.nonce - next >= MOST_AHEAD || is_gapped && gapped.count() >= MOST_GAPPED {
+            return Err(gap(&slot.account, slot.nonce, next));
+        }
+        if lane.bytes + size > MOST_BYTES_OF_ONE {
             return Err(Error::new(
-                ErrorKind::Overloaded,
+                ErrorKind::RateLimited,
                 "mempool_full",
-                format!("{} calls wait for a block already", self.waiting.len()),
+                format!(
+                    "{} bytes of {} wait for a block already",
+                    lane.bytes, slot.account
+                ),
             )
             .with_hint("send it again after the next block"));
+        }
+        while self.waiting.len() >= MOST - LOCAL_RESERVE || self.bytes + size > MOST_BYTES {
+            match self.gapped.last() {
+                Some(youngest) if !is_gapped => self.drop_waiting(*youngest, &self.full()),
+                _ => return Err(self.full()),
+            }
+        }
+        Ok(())
+    }
+
+    fn full(&self) -> Error {
+        Error::new(
+            ErrorKind::Overloaded,
+            "mempool_full",
+            format!("{} calls wait for a block already", self.waiting.len()),
+        )
+        .with_hint("send it again after the next block")
+    }
+
+    fn add(
+        &mut self,
+        entry: Entry,
+        hash: TxHash,
+        slot: Option<(Slot, u64)>,
+        size: usize,
+    ) -> Result<Verdict, Error> {
+        if self.waiting.len() >= MOST {
+            return Err(self.full());
+        }
+        if let Some((slot, committed)) = &slot {
+            let lane = self.lanes.entry(slot.account.clone()).or_insert_with(|| Lane {
+                next: *committed,
+                ..Lane::default()
+            });
+            lane.waiting.insert(slot.nonce, self.came);
+            lane.bytes += size;
         }
         let mut waiting = Waiting {
             entry: Arc::new(entry),
             hash,
-            slot,
+            slot: slot.map(|(slot, _)| slot),
             size,
             waiters: Vec::new(),
         };
         let verdict = waiting.wait()?;
-        if let Some(slot) = &waiting.slot {
-            let lane = self.lanes.entry(slot.account.clone()).or_default();
-            lane.waiting.insert(slot.nonce, self.came);
-        }
+        let account = waiting.slot.as_ref().map(|slot| slot.account.clone());
         self.bytes += size;
         self.waiting.insert(self.came, waiting);
         self.came += 1;
+        if let Some(account) = account {
+            self.find_gaps(&account);
+        }
         Ok(verdict)
     }
 
-    /// Takes what `block` can hold, in order; refuses what is not valid any more. `committed` tells an account's nonce.
-    pub(super) fn take(
-        &mut self,
-        block: BlockNumber,
-        committed: impl Fn(&NodeId) -> u64,
-    ) -> Vec<(TxHash, Arc<Entry>)> {
+    /// Sets down which of an account's transactions wait for one before them.
+    fn find_gaps(&mut self, account: &NodeId) {
+        let Some(lane) = self.lanes.get(account) else {
+            return;
+        };
+        let mut next = lane.next;
+        for (nonce, came) in &lane.waiting {
+            if *nonce == next {
+                self.gapped.remove(came);
+                next += 1;
+            } else {
+                self.gapped.insert(*came);
+            }
+        }
+    }
+
+    /// Takes what `block` can hold, in order; refuses what is not valid any more.
+    pub(super) fn take(&mut self, block: BlockNumber) -> Vec<(TxHash, Arc<Entry>)> {
         debug_assert!(self.in_flight.is_empty(), "one block at a time");
         let mut bytes = 0;
         let mut passed = true;
@@ -157,11 +226,12 @@ impl Mempool {
                 let waiting = self.waiting.get(&came).expect("it was there a moment ago");
                 if let Some(slot) = &waiting.slot {
                     if slot.valid_until < block {
-                        self.expire(came, block);
+                        let error = expired(slot.valid_until, block);
+                        self.drop_waiting(came, &error);
                         continue;
                     }
-                    let in_flight = self.lanes.get(&slot.account).map_or(0, |lane| lane.in_flight);
-                    if slot.nonce != committed(&slot.account) + in_flight {
+                    let lane = self.lanes.get(&slot.account);
+                    if lane.is_none_or(|lane| slot.nonce != lane.next) {
                         continue;
                     }
                 }
@@ -171,8 +241,11 @@ impl Mempool {
                 }
                 bytes += waiting.size;
                 let waiting = self.remove(came);
-                if let Some(slot) = &waiting.slot {
-                    self.lanes.entry(slot.account.clone()).or_default().in_flight += 1;
+                if let Some(slot) = &waiting.slot
+                    && let Some(lane) = self.lanes.get_mut(&slot.account)
+                {
+                    lane.in_flight += 1;
+                    lane.next += 1;
                 }
                 self.in_flight.push(waiting);
                 passed = true;
@@ -200,6 +273,7 @@ impl Mempool {
             call.tell(&Err(waiting.clone()));
         }
         self.lanes.clear();
+        self.gapped.clear();
         self.bytes = 0;
     }
 
@@ -214,22 +288,25 @@ impl Mempool {
         landed
     }
 
-    fn expire(&mut self, came: u64, block: BlockNumber) {
+    /// Takes one out that no block will take, and the way of those after it.
+    fn drop_waiting(&mut self, came: u64, why: &Error) {
         let waiting = self.remove(came);
         if let Some(slot) = &waiting.slot {
-            let error = expired(slot.valid_until, block);
+            self.find_gaps(&slot.account);
             self.tidy(&slot.account);
-            waiting.tell(&Err(error));
         }
+        waiting.tell(&Err(why.clone()));
     }
 
     fn remove(&mut self, came: u64) -> Waiting {
         let waiting = self.waiting.remove(&came).expect("only what waits is removed");
         self.bytes -= waiting.size;
+        self.gapped.remove(&came);
         if let Some(slot) = &waiting.slot
             && let Some(lane) = self.lanes.get_mut(&slot.account)
         {
             lane.waiting.remove(&slot.nonce);
+            lane.bytes -= waiting.size;
         }
         waiting
     }
@@ -292,7 +369,7 @@ fn expired(valid_until: BlockNumber, block: BlockNumber) -> Error {
     .with_hint("sign it again with a later block")
 }
 
-fn replayed(account: &NodeId, nonce: u64, next: u64) -> Error {
+pub(super) fn replayed(account: &NodeId, nonce: u64, next: u64) -> Error {
     Error::invalid(
         "transaction_replayed",
         format!("{account} used the nonce {nonce} already; its next one is {next}"),

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod apply;
+mod backend;
+mod beat;
 mod block;
 mod block_clock;
 mod builder;
@@ -15,11 +17,11 @@ mod receipts;
 mod refusal;
 mod replay;
 mod rhythm;
-mod sealer;
 mod state;
 mod store;
 mod table;
 mod weights;
+mod writer;
 
 pub use self::builder::LocalChainBuilder;
 #[cfg(feature = "remote")]

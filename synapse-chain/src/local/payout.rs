@@ -6,7 +6,7 @@
 //! over goes, a unit each, to those who lost most by the rounding, then by name. Where no score is above zero, nothing
 //! is issued. Integers only, so that every node that replays the blocks comes to the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use synapse_core::{EpochId, Member, NodeId, Role, Stake, SubnetId, Weights};
 
@@ -18,19 +18,23 @@ const WHOLE: u128 = 1 << 32;
 impl State {
     /// Ends an epoch of a subnet: pays its members' owners, and remembers who earned what.
     pub(super) fn end_epoch(&mut self, subnet: SubnetId, epoch: EpochId) {
-        let submitted = self.submitted(subnet, epoch);
-        if !submitted.is_empty() {
-            self.pay_out(subnet, epoch, &submitted);
+        if let Some(shares) = self.shares(subnet, epoch) {
+            self.pay_out(subnet, epoch, shares);
         }
         self.forget_before(subnet, EpochId(epoch.0 + 1));
     }
 
-    fn pay_out(&mut self, subnet: SubnetId, epoch: EpochId, submitted: &[(NodeId, Weights)]) {
-        let Some(record) = self.subnets.get(&subnet) else {
-            return;
-        };
+    /// What each miner gets; `None` where nobody submitted weights.
+    fn shares(&self, subnet: SubnetId, epoch: EpochId) -> Option<BTreeMap<NodeId, Stake>> {
+        let submitted = self.submitted(subnet, epoch);
+        let record = self.subnets.get(&subnet).filter(|_| !submitted.is_empty())?;
         let emission = record.params.emission.0.min(self.issuable());
-        let shares = split(emission, &self.scores(subnet, submitted));
+        let mut shares = split(emission, &self.scores(subnet, &submitted));
+        shares.retain(|_, share| share.0 > 0);
+        Some(shares)
+    }
+
+    fn pay_out(&mut self, subnet: SubnetId, epoch: EpochId, shares: BTreeMap<NodeId, Stake>) {
         let before: Vec<NodeId> = self
             .members_of(subnet)
             .filter(|record| record.earned.0 > 0)
@@ -39,14 +43,13 @@ impl State {
         for node in before.iter().filter(|node| !shares.contains_key(*node)) {
             self.note_earned(subnet, node, Stake(0));
         }
-        let paid: Vec<(NodeId, Stake)> = shares.into_iter().filter(|(_, share)| share.0 > 0).collect();
-        for (node, share) in &paid {
+        for (node, share) in &shares {
             if let Some(owner) = self.note_earned(subnet, node, *share) {
                 self.issue(&owner, *share)
                     .expect("no more is paid out than can be issued");
             }
         }
-        self.payouts.set((subnet, epoch), paid);
+        self.payouts.set((subnet, epoch), shares.into_iter().collect());
     }
 
     /// Writes down what a member earned; returns its owner.
@@ -59,15 +62,16 @@ impl State {
     }
 
     /// The miners' scores, by miner.
-    fn scores(&self, subnet: SubnetId, submitted: &[(NodeId, Weights)]) -> BTreeMap<NodeId, u128> {
+    fn scores(&self, subnet: SubnetId, submitted: &[(&NodeId, &Weights)]) -> BTreeMap<NodeId, u128> {
+        let names = self.names(subnet);
         let mut opinions: Vec<(u128, &Weights)> = Vec::new();
         let mut heard = BTreeSet::new();
         // Whoever changed its key in this epoch may have submitted under both: the new one counts.
         let (current, renamed): (Vec<_>, Vec<_>) = submitted
             .iter()
-            .partition(|(node, _)| self.members.get(&(subnet, node.clone())).is_some());
+            .partition(|(node, _)| self.members.get(&(subnet, (*node).clone())).is_some());
         for (node, weights) in current.into_iter().chain(renamed) {
-            if let Some(validator) = self.bearer(subnet, node)
+            if let Some(validator) = names.get(node.as_str())
                 && validator.role == Role::Validator
                 && heard.insert(&validator.node)
             {
@@ -78,45 +82,50 @@ impl State {
             opinions.iter_mut().for_each(|(stake, _)| *stake = 1);
         }
         let total: u128 = opinions.iter().map(|(stake, _)| stake).sum();
-        let mut given: BTreeMap<NodeId, Vec<(u128, u128)>> = BTreeMap::new();
+        let mut given: HashMap<&str, Vec<(u128, u128)>> = HashMap::new();
         for (stake, weights) in opinions {
-            for (miner, weight) in self.scaled(subnet, weights) {
+            for (miner, weight) in scaled(&names, weights) {
                 given.entry(miner).or_default().push((weight, stake));
             }
         }
         given
             .into_iter()
-            .map(|(miner, given)| (miner, median(given, total)))
+            .map(|(miner, given)| (miner.into(), median(given, total)))
             .collect()
     }
 
-    /// A validator's weights of those who are miners now, scaled to sum to no more than [`WHOLE`].
-    fn scaled(&self, subnet: SubnetId, weights: &Weights) -> BTreeMap<NodeId, u128> {
-        let mut of_miners: BTreeMap<NodeId, u128> = BTreeMap::new();
-        for weight in weights.as_slice() {
-            if let Some(miner) = self.bearer(subnet, &weight.node)
-                && miner.role == Role::Miner
-            {
-                *of_miners.entry(miner.node.clone()).or_default() += u128::from(weight.value);
+    /// The members by their names, and by those that they had when the epoch began.
+    fn names(&self, subnet: SubnetId) -> HashMap<&str, &Member> {
+        let mut names: HashMap<&str, &Member> = self
+            .members_of(subnet)
+            .map(|record| (record.member.node.as_str(), &record.member))
+            .collect();
+        for ((_, old), new) in self.renamed(subnet) {
+            if let Some(record) = self.members.get(&(subnet, new.clone())) {
+                names.entry(old.as_str()).or_insert(&record.member);
             }
         }
-        let sum: u128 = of_miners.values().sum();
-        of_miners.retain(|_, weight| *weight > 0);
-        of_miners
-            .values_mut()
-            .for_each(|weight| *weight = *weight * WHOLE / sum);
-        of_miners
+        names
     }
+}
 
-    /// The member of this name, or the one that had it when the epoch began.
-    fn bearer(&self, subnet: SubnetId, name: &NodeId) -> Option<&Member> {
-        let of = |node: &NodeId| {
-            self.members
-                .get(&(subnet, node.clone()))
-                .map(|record| &record.member)
-        };
-        of(name).or_else(|| of(self.rotated.get(&(subnet, name.clone()))?))
+/// A validator's weights of those who are miners now, scaled to sum to no more than [`WHOLE`].
+fn scaled<'a>(
+    names: &HashMap<&str, &'a Member>,
+    weights: &Weights,
+) -> impl Iterator<Item = (&'a str, u128)> + use<'a> {
+    let mut of_miners: HashMap<&str, u128> = HashMap::with_capacity(weights.as_slice().len());
+    for weight in weights.as_slice().iter().filter(|weight| weight.value > 0) {
+        if let Some(miner) = names.get(weight.node.as_str())
+            && miner.role == Role::Miner
+        {
+            *of_miners.entry(miner.node.as_str()).or_default() += u128::from(weight.value);
+        }
     }
+    let sum: u128 = of_miners.values().sum();
+    of_miners
+        .into_iter()
+        .map(move |(miner, weight)| (miner, weight * WHOLE / sum))
 }
 
 /// The largest weight that those with at least half of the stake gave or exceeded; who gave none gave zero.

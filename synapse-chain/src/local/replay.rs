@@ -20,8 +20,12 @@ pub(super) fn recent_receipts(store: &Store, head: BlockNumber) -> Result<Receip
     let first = BlockNumber(head.0.saturating_sub(KEPT_BLOCKS - 1));
     store.each_block(first, |block, _| {
         for recorded in block.calls {
-            if let Entry::Signed(signed) = &*recorded.call {
-                receipts.keep(Receipt::new(signed.hash(), block.height, recorded.outcome));
+            if let Entry::Signed(taken) = &*recorded.call {
+                receipts.keep(Receipt::new(
+                    taken.signed().hash(),
+                    block.height,
+                    recorded.outcome,
+                ));
             }
         }
         Ok(())
@@ -71,8 +75,9 @@ fn redo(state: &mut State, block: &Block, chain: &ChainId, head: BlockNumber) ->
         return Err(corrupt(&format!("block {} holds too many calls", block.height)));
     }
     for recorded in &block.calls {
-        if let Entry::Signed(signed) = &*recorded.call {
-            let transaction = signed.verify()?;
+        if let Entry::Signed(taken) = &*recorded.call {
+            taken.verify()?;
+            let transaction = taken.transaction();
             let nonce = state
                 .accounts
                 .get(&transaction.account)
@@ -88,11 +93,10 @@ fn redo(state: &mut State, block: &Block, chain: &ChainId, head: BlockNumber) ->
             }
         }
         let moment = Moment {
-            chain,
             head,
             block: block.height,
         };
-        if state.apply(&recorded.call, moment) != recorded.outcome {
+        if !state.apply(&recorded.call, moment).agrees_with(&recorded.outcome) {
             return Err(Error::broken(
                 "state_differs",
                 format!(

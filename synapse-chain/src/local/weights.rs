@@ -100,16 +100,22 @@ impl State {
     }
 
     /// What validators submitted for an epoch, as the block that is being made sees it, sorted by validator.
-    pub(super) fn submitted(&self, subnet: SubnetId, epoch: EpochId) -> Vec<(NodeId, Weights)> {
+    pub(super) fn submitted(&self, subnet: SubnetId, epoch: EpochId) -> Vec<(&NodeId, &Weights)> {
         let mut all: Vec<_> = self
             .submissions
             .run((subnet, epoch, NodeId::from("")), move |key| {
                 (key.0, key.1) == (subnet, epoch)
             })
-            .map(|((_, _, node), submitted)| (node.clone(), submitted.weights.clone()))
+            .map(|((_, _, node), submitted)| (node, &submitted.weights))
             .collect();
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all.sort_by_key(|(node, _)| *node);
         all
+    }
+
+    /// Those who changed their keys in this epoch: the old key, and the new one.
+    pub(super) fn renamed(&self, subnet: SubnetId) -> impl Iterator<Item = (&(SubnetId, NodeId), &NodeId)> {
+        self.rotated
+            .run((subnet, NodeId::from("")), move |key| key.0 == subnet)
     }
 
     /// Forgets what is too old to be asked about once `epoch` has begun.

@@ -21,7 +21,9 @@
 //! # What holds over the network as it does in one process?
 //! A call returns once the block that holds it is committed. What is signed is sent, the same bytes, until its receipt is
 //! known: a connection that breaks, a reply that is lost and a chain that is killed and started again neither lose a
-//! call nor do it twice. Where the receipt stays unknown for too long the error is `outcome_unknown`.
+//! call nor do it twice. That a call was not taken is believed of the chain alone: what a proxy says is as good as no
+//! answer. Where the receipt stays unknown for too long the error is `outcome_unknown`, with the transaction's hash in
+//! [`UnknownOutcome`]. A call that is dropped before it returned may take effect all the same.
 //!
 //! What is followed lags by the network: a directory may show what a call did a little after the call returned.
 
@@ -31,7 +33,7 @@ mod server;
 mod wire;
 
 pub use self::{
-    client::RemoteChainBuilder,
+    client::{RemoteChainBuilder, UnknownOutcome},
     server::{ChainApi, router},
 };
 

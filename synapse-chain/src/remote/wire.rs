@@ -51,7 +51,7 @@ pub(super) struct Members {
     pub(super) members: Vec<Member>,
 }
 
-/// What is read of `GET /v1/blocks/{height}`.
+/// What is read of a stored block.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct Moment {
     /// When the block was made, in milliseconds since 1970.
@@ -69,6 +69,13 @@ pub(super) struct Waiting {
 #[serde(deny_unknown_fields)]
 pub(super) struct Wish {
     pub(super) account: NodeId,
+}
+
+impl Changes {
+    /// Whether nothing of a subnet is left out.
+    pub(super) fn is_complete(&self) -> bool {
+        self.epoch.is_some() && self.params.is_some() && self.directory.is_some()
+    }
 }
 
 impl From<&Directory> for Members {

@@ -1,6 +1,7 @@
 //! What an account asks of a chain, and proves that it asked.
 
 mod consent;
+mod names;
 mod receipt;
 mod signed;
 
@@ -11,6 +12,7 @@ use synapse_core::{
     BlockNumber, Endpoint, EpochId, Error, NodeId, OperationId, Role, Stake, SubnetId, Weights, keys::Signer,
 };
 
+pub(crate) use self::names::check_local;
 pub use self::{
     consent::Consent,
     receipt::{Outcome, Receipt, Refusal},
@@ -67,6 +69,26 @@ impl Transaction {
     /// `not_the_signer` where the account is not the signer's, `transaction_too_large`, and what the signer fails with.
     pub async fn sign(&self, signer: &dyn Signer) -> Result<SignedTransaction, Error> {
         SignedTransaction::sign(self, signer).await
+    }
+
+    /// Whether whoever consents in it signed just that. Whether a consent is needed depends on the chain.
+    fn check_consent(&self) -> Result<(), Error> {
+        match &self.call {
+            Call::Register {
+                subnet,
+                node,
+                role,
+                consent: Some(consent),
+                ..
+            } => consent.check_register(node, &self.chain, *subnet, &self.account, *role),
+            Call::RotateKey {
+                subnet,
+                node,
+                to,
+                consent: Some(consent),
+            } => consent.check_replace(to, &self.chain, *subnet, &self.account, node),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -51,6 +51,18 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// Whether both say the same; what a refusal says beside its code may be worded anew.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Refused(one), Self::Refused(another)) => {
+                (&one.kind, &one.code) == (&another.kind, &another.code)
+            }
+            _ => self == other,
+        }
+    }
+}
+
 impl From<Result<Option<Member>, Error>> for Outcome {
     fn from(result: Result<Option<Member>, Error>) -> Self {
         match result {

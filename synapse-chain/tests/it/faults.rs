@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use synapse_chain::{LocalChain, StoreFault};
-use synapse_core::{Error, NodeId, Stake};
+use synapse_core::{Error, NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams};
 
 use crate::code;
 
@@ -17,6 +17,7 @@ async fn check(fault: StoreFault, cause: &str) {
     let chain = open(directory.path(), fault).unwrap();
     chain.fund(&alice, Stake(1)).unwrap();
     chain.fund(&alice, Stake(1)).unwrap();
+    assert!(chain.halted().current().is_none());
     let refused = chain.fund(&alice, Stake(1)).unwrap_err();
     assert_eq!(refused.code(), "commit_failed");
     let source = std::error::Error::source(&refused)
@@ -24,6 +25,8 @@ async fn check(fault: StoreFault, cause: &str) {
         .downcast_ref::<Error>()
         .unwrap();
     assert_eq!(source.code(), cause, "{refused:?}");
+    let halted = chain.halted().current();
+    assert_eq!(halted.as_ref().as_ref().unwrap().code(), "chain_halted");
     assert_eq!(code(chain.fund(&alice, Stake(1))), "chain_halted");
     assert_eq!(code(chain.advance(1)), "chain_halted");
     assert_eq!(
@@ -51,6 +54,32 @@ async fn a_full_disk_halts_the_chain_and_loses_nothing() {
 #[tokio::test]
 async fn a_disk_that_fails_halts_the_chain_and_loses_nothing() {
     check(StoreFault::IoError(2), "store_failed").await;
+}
+
+#[tokio::test]
+async fn a_writer_that_panics_leaves_nobody_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let chain = open(directory.path(), StoreFault::Panic(2)).unwrap();
+    let params = SubnetParams::default();
+    chain.create_subnet(SubnetId(7), params).unwrap();
+    chain.fund(&"alice".into(), Stake(1)).unwrap();
+    let subnet = chain.subnet(SubnetId(7)).await.unwrap();
+    let mut halted = chain.halted();
+    let join = |name: &str| subnet.register(Registration::new(name, Role::Miner, Stake(0)));
+    let (first, second) = tokio::join!(join("alice"), join("bob"));
+    // One was in the block; the other too, or it waited, or came too late.
+    let told = [code(first), code(second)];
+    assert!(told.contains(&"block_panicked".to_owned()), "{told:?}");
+    assert!(
+        told.iter()
+            .all(|code| ["block_panicked", "chain_halted"].contains(&&**code))
+    );
+    while halted.next().await.unwrap().is_none() {}
+    assert_eq!(code(chain.advance(1)), "chain_halted");
+    assert_eq!(chain.balance(&"alice".into()).await.unwrap(), Stake(1));
+    assert!(subnet.directory().current().members().is_empty());
+    drop((chain, subnet));
+    assert_eq!(LocalChain::open(directory.path()).unwrap().verify().unwrap(), 2);
 }
 
 /// What a process that is killed right after an acknowledgement leaves behind.

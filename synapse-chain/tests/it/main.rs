@@ -21,7 +21,7 @@ use std::sync::Arc;
 use synapse_chain::{LocalChain, LocalSubnet};
 use synapse_core::{
     Error, NodeId, Stake, SubnetId, SubnetParams,
-    keys::{Keypair, Scheme},
+    keys::{Keypair, Scheme, Signer as _},
 };
 
 /// A chain with subnet 7 of epochs of 10 blocks, the last 3 of which take weights, and 3 places.
@@ -40,6 +40,11 @@ async fn small() -> (LocalChain, LocalSubnet) {
 
 fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     result.expect_err("this is refused").code().to_owned()
+}
+
+/// An account that signs nothing.
+fn somebody() -> NodeId {
+    key(99).address().clone()
 }
 
 /// A key that is the same each time.

@@ -22,6 +22,8 @@ pub(crate) struct Member {
     pub(crate) since: u64,
     earned: u64,
     rotated: Option<u64>,
+    /// Where it took another's place: the block after which its epoch is paid out.
+    bound: Option<u64>,
 }
 
 /// Who calls: the process that keeps the chain, or whoever signs.
@@ -129,6 +131,9 @@ impl Model {
             if member.validator != validator {
                 return Err("role_taken");
             }
+            if stake < member.stake {
+                self.may_go(&member, block)?;
+            }
             self.take(member.owner, u128::from(stake.saturating_sub(member.stake)))?;
             self.balances[member.owner] += member.stake.saturating_sub(stake);
             self.members[at].stake = stake;
@@ -137,14 +142,13 @@ impl Model {
         let loser = if self.members.len() < PLACES {
             None
         } else {
-            let mut losers: Vec<Member> = self.members.clone();
-            losers.retain(|member| member.validator == validator && member.since + IMMUNITY <= block);
-            losers.retain(|member| !validator || member.stake < stake);
-            losers.sort_by_key(|member| {
-                let earned = if validator { 0 } else { member.earned };
-                (earned, member.stake, member.since, self.rank[member.node])
-            });
-            Some(losers.first().ok_or("subnet_full")?.node)
+            let validators = self.members.iter().filter(|member| member.validator).count();
+            let reserved = validator && validators < PLACES / 4 && stake >= MIN_VALIDATOR;
+            let of_miners = reserved
+                .then(|| self.loser(false, validator, stake, block))
+                .flatten();
+            let loser = of_miners.or_else(|| self.loser(validator, validator, stake, block));
+            Some(loser.ok_or("subnet_full")?)
         };
         let owner = match by {
             By::Nobody => node,
@@ -153,9 +157,11 @@ impl Model {
         self.take(owner, u128::from(stake) + u128::from(FEE))?;
         self.burned += FEE;
         if let Some(loser) = loser {
-            self.leave(By::Nobody, loser)?;
+            self.remove(self.find(loser)?);
         }
+        let bound = loser.map(|_| (self.height_before() / EPOCH + 1) * EPOCH);
         self.members.push(Member {
+            bound,
             node,
             owner,
             validator,
@@ -167,11 +173,39 @@ impl Model {
         Ok(())
     }
 
-    pub(crate) fn leave(&mut self, by: By, node: usize) -> Verdict {
+    /// Who of the miners or the validators loses its place to a newcomer.
+    fn loser(&self, of_validators: bool, to_validator: bool, stake: u64, block: u64) -> Option<usize> {
+        let mut losers: Vec<Member> = self.members.clone();
+        losers.retain(|member| member.validator == of_validators && self.is_settled(member, block));
+        losers.retain(|member| !to_validator || member.stake < stake);
+        losers.sort_by_key(|member| {
+            let earned = if of_validators { 0 } else { member.earned };
+            (earned, member.stake, member.since, self.rank[member.node])
+        });
+        losers.first().map(|member| member.node)
+    }
+
+    fn is_settled(&self, member: &Member, block: u64) -> bool {
+        member.since + IMMUNITY <= block && member.bound.is_none_or(|bound| bound <= self.height_before())
+    }
+
+    fn may_go(&self, member: &Member, block: u64) -> Verdict {
+        if member.bound.is_some() && !self.is_settled(member, block) {
+            return Err("stake_bound");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn leave(&mut self, by: By, node: usize, block: u64) -> Verdict {
         let at = self.owned(by, node)?;
+        self.may_go(&self.members[at], block)?;
+        self.remove(at);
+        Ok(())
+    }
+
+    fn remove(&mut self, at: usize) {
         let member = self.members.remove(at);
         self.balances[member.owner] += member.stake;
-        Ok(())
     }
 
     pub(crate) fn serve(&mut self, by: By, node: usize) -> Verdict {

@@ -147,7 +147,7 @@ impl Both {
             }
             Operation::Leave(by, node) => (
                 self.subnet(by).leave(&self.id(node)).await,
-                self.model.call(by, |model, _| model.leave(by, node)),
+                self.model.call(by, |model, block| model.leave(by, node, block)),
             ),
             Operation::Serve(by, node) => (
                 self.subnet(by)
@@ -287,8 +287,8 @@ fn run(operations: Vec<Operation>, stored: bool) {
 }
 
 proptest! {
-    // 64 × 160 operations in memory, and 16 × 160 on disk: 12,800 each time.
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    // 72 × 160 operations in memory, and 8 × 160 on disk: 12,800 each time.
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 72, max_shrink_iters: 200, ..ProptestConfig::default() })]
     #[test]
     fn a_chain_in_memory_does_what_the_model_does(operations in prop::collection::vec(operation(), 160)) {
         run(operations, false);
@@ -296,7 +296,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 16, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 8, max_shrink_iters: 200, ..ProptestConfig::default() })]
     #[test]
     fn a_stored_chain_does_what_the_model_does(operations in prop::collection::vec(operation(), 160)) {
         run(operations, true);

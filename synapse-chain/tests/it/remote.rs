@@ -3,7 +3,13 @@
 mod behaviour;
 mod bounds;
 mod follows;
+#[cfg(feature = "failpoints")]
+mod halts;
+mod history;
+mod proxies;
 mod refusals;
+mod trust;
+mod watches;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -19,8 +25,8 @@ use tokio::{sync::oneshot, task::JoinHandle};
 struct Served {
     chain: LocalChain,
     address: SocketAddr,
-    _stop: oneshot::Sender<()>,
-    _serving: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
 }
 
 impl Served {
@@ -35,11 +41,21 @@ impl Served {
 
     async fn of(chain: LocalChain, api: impl FnOnce(ChainApi) -> ChainApi) -> Self {
         equip(&chain);
+        Self::at("127.0.0.1:0", chain, |server| server, api).await
+    }
+
+    /// Serves a chain as it is, as `server` and `api` say.
+    async fn at(
+        address: &str,
+        chain: LocalChain,
+        server: impl FnOnce(Server) -> Server,
+        api: impl FnOnce(ChainApi) -> ChainApi,
+    ) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move {
             let _ = stopped.await;
         };
-        let server = Server::bind("127.0.0.1:0").await.unwrap().shutdown(stopped);
+        let server = server(Server::bind(address).await.unwrap()).shutdown(stopped);
         let address = server.local_addr();
         let api = api(ChainApi::new(chain.clone()));
         let serving = tokio::spawn(async move {
@@ -48,9 +64,17 @@ impl Served {
         Self {
             chain,
             address,
-            _stop: stop,
-            _serving: serving,
+            stop,
+            serving,
         }
+    }
+
+    /// Ends the server, and gives its address to another.
+    async fn end(self) -> String {
+        let address = self.address.to_string();
+        drop(self.stop);
+        self.serving.await.unwrap();
+        address
     }
 
     fn url(&self) -> String {

@@ -3,12 +3,14 @@ use std::{env, fs, path::Path, process::Command};
 use redb::{Database, ReadableTable as _, TableDefinition};
 use synapse_chain::LocalChain;
 use synapse_core::{
-    Error, NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams, keys::Signer as _,
+    Endpoint, EpochId, Error, NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams, Weights,
+    keys::Signer as _,
 };
 
-use crate::{code, key};
+use crate::{code, key, somebody};
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
 const STATE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("state");
 
 /// A chain of a few blocks: key 1 owns key 2, a miner, and paid 5 to somebody.
@@ -28,7 +30,7 @@ async fn lived_in(directory: &Path) -> LocalChain {
         .unwrap();
     chain
         .with_signer(owner)
-        .transfer(&"somebody".into(), Stake(5))
+        .transfer(&somebody(), Stake(5))
         .await
         .unwrap();
     chain
@@ -44,8 +46,8 @@ async fn check_lived_in(directory: &Path) {
     let directory = subnet.directory().current();
     assert_eq!(directory.members()[0].owner, *key(1).address());
     assert_eq!(chain.verify().unwrap(), 4);
-    chain.fund(&"somebody".into(), Stake(1)).unwrap();
-    assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(6));
+    chain.fund(&somebody(), Stake(1)).unwrap();
+    assert_eq!(chain.balance(&somebody()).await.unwrap(), Stake(6));
 }
 
 /// A copy of the file as the system has it, as after kill -9.
@@ -84,7 +86,7 @@ async fn a_transaction_is_no_news_to_a_chain_that_was_opened_again() {
         valid_until: synapse_core::BlockNumber(50),
         salt: 0,
         call: synapse_chain::Call::Transfer {
-            to: "somebody".into(),
+            to: somebody(),
             amount: Stake(1),
         },
     };
@@ -120,15 +122,22 @@ fn a_directory_that_cannot_be_written_is_refused() {
 #[tokio::test]
 async fn the_same_seed_and_calls_give_the_same_chain() {
     let (one, another) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let heads = [
-        *lived_in(one.path()).await.head().current(),
-        *lived_in(another.path()).await.head().current(),
-    ];
-    assert_eq!(heads[0], heads[1]);
-    assert_eq!(
-        fs::read(one.path().join("chain.redb")).unwrap().len(),
-        fs::read(another.path().join("chain.redb")).unwrap().len()
-    );
+    let head_of = |directory: &Path, amount: u64| {
+        let chain = LocalChain::builder().store(directory).seed(3).build().unwrap();
+        chain.fund(&"alice".into(), Stake(amount)).unwrap();
+        chain.fund(&"bob".into(), Stake(2)).unwrap();
+        let head = *chain.head().current();
+        drop(chain);
+        let again = LocalChain::open(directory).unwrap();
+        assert_eq!(*again.head().current(), head, "it is the stored block's digest");
+        head
+    };
+    let head = head_of(one.path(), 1);
+    assert_eq!(head, head_of(another.path(), 1));
+    let third = tempfile::tempdir().unwrap();
+    let other = head_of(third.path(), 9);
+    assert_eq!((head.block, head.time), (other.block, other.time));
+    assert_ne!(head.hash, other.hash, "another first block, another history");
     let other = LocalChain::builder().store(one.path()).seed(4).build();
     assert_eq!(code(other), "other_chain");
     let without = [
@@ -175,15 +184,15 @@ async fn a_state_that_its_blocks_do_not_come_to_is_found() {
         }
         transaction.commit().unwrap();
     };
-    let somebody = r#"{"account":"somebody"}"#;
-    set(somebody, r#"{"balance":6,"nonce":0}"#);
+    let account = format!(r#"{{"account":"{}"}}"#, somebody());
+    set(&account, r#"{"balance":6,"nonce":0}"#);
     let refused = LocalChain::open(directory.path()).unwrap_err();
     assert_eq!(
         refused.code(),
         "corrupt_store",
         "money from nowhere is seen at once"
     );
-    set(somebody, r#"{"balance":5,"nonce":1}"#);
+    set(&account, r#"{"balance":5,"nonce":1}"#);
     let chain = LocalChain::open(directory.path()).unwrap();
     assert_eq!(
         code(chain.verify()),
@@ -303,15 +312,23 @@ fn a_file_that_may_not_grow_loses_nothing() {
 }
 
 /// The other process of [`a_file_that_may_not_grow_loses_nothing`]; does nothing by itself.
-#[test]
-fn fills_its_disk() {
+#[tokio::test]
+async fn fills_its_disk() {
     let Some(directory) = env::var_os(FULL_DISK) else {
         return;
     };
     let chain = LocalChain::open(directory).unwrap();
-    for acknowledged in 0..1_000 {
-        let account = format!("{acknowledged}{}", "x".repeat(50_000));
-        if let Err(refused) = chain.fund(&account.as_str().into(), Stake(1)) {
+    chain.create_subnet(SubnetId(7), SubnetParams::default()).unwrap();
+    let subnet = chain.subnet(SubnetId(7)).await.unwrap();
+    // What is refused fills blocks, too.
+    let weights = Weights::new((0..1_000).map(|number| (format!("{number:050}").into(), 1))).unwrap();
+    for acknowledged in 1..1_000 {
+        let id = format!("{acknowledged}");
+        let refused = subnet
+            .submit_weights((*id).into(), &"nobody".into(), EpochId(0), weights.clone())
+            .await
+            .unwrap_err();
+        if refused.code() != "unknown_member" {
             let cause = std::error::Error::source(&refused)
                 .unwrap()
                 .downcast_ref::<Error>()
@@ -325,4 +342,69 @@ fn fills_its_disk() {
         }
     }
     panic!("the disk was never full");
+}
+
+#[tokio::test]
+async fn an_endpoint_is_the_same_however_it_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let chain = lived_in(directory.path()).await;
+    let node = key(2);
+    let transaction = synapse_chain::Transaction {
+        chain: chain.id().clone(),
+        account: node.address().clone(),
+        nonce: 0,
+        valid_until: synapse_core::BlockNumber(50),
+        salt: 0,
+        call: synapse_chain::Call::Serve {
+            subnet: SubnetId(7),
+            node: node.address().clone(),
+            endpoint: Endpoint::http("http://h:1/v1").unwrap(),
+        },
+    };
+    let body = serde_json::to_string(&transaction)
+        .unwrap()
+        .replace("/v1", "/v1/");
+    let signature = node
+        .sign(format!("synapse-tx/1\n{body}").as_bytes())
+        .await
+        .unwrap();
+    let signed = serde_json::json!({ "body": body, "scheme": "ed25519", "signature": signature.to_hex() });
+    chain
+        .submit(serde_json::from_value(signed).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(chain.verify().unwrap(), 5);
+}
+
+#[tokio::test]
+async fn a_refusal_may_be_worded_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let chain = LocalChain::builder()
+        .store(directory.path())
+        .seed(3)
+        .build()
+        .unwrap();
+    chain.create_subnet(SubnetId(7), SubnetParams::default()).unwrap();
+    let subnet = chain.subnet(SubnetId(7)).await.unwrap();
+    assert_eq!(code(subnet.leave(&"nobody".into()).await), "unknown_member");
+    drop((chain, subnet));
+    let change = |from: &str, to: &str| {
+        let database = Database::open(directory.path().join("chain.redb")).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut blocks = transaction.open_table(BLOCKS).unwrap();
+            let block = String::from_utf8(blocks.get(2).unwrap().unwrap().value().to_vec()).unwrap();
+            let changed = block.replace(from, to);
+            assert_ne!(changed, block);
+            blocks.insert(2, changed.as_bytes()).unwrap();
+        }
+        transaction.commit().unwrap();
+    };
+    change("is no member of the subnet", "does not belong to it");
+    assert_eq!(LocalChain::open(directory.path()).unwrap().verify().unwrap(), 2);
+    change("unknown_member", "unknown_subnet");
+    assert_eq!(
+        code(LocalChain::open(directory.path()).unwrap().verify()),
+        "state_differs"
+    );
 }

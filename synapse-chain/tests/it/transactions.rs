@@ -4,11 +4,12 @@ use synapse_chain::{
     Call, ChainId, Consent, LocalChain, LocalSubnet, Outcome, SignedTransaction, Transaction,
 };
 use synapse_core::{
-    BlockNumber, Endpoint, Error, NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams,
+    BlockNumber, Endpoint, EpochId, Error, NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams,
+    Weights,
     keys::{Keypair, Scheme, Signer as _},
 };
 
-use crate::{code, key};
+use crate::{code, key, somebody};
 
 /// A chain where key 1 holds 100.
 fn funded() -> (LocalChain, Arc<Keypair>) {
@@ -27,7 +28,7 @@ fn transfer(chain: &LocalChain, from: &NodeId, nonce: u64, amount: u64) -> Trans
         valid_until: BlockNumber(chain.block().0 + 10),
         salt: 0,
         call: Call::Transfer {
-            to: "somebody".into(),
+            to: somebody(),
             amount: Stake(amount),
         },
     }
@@ -45,10 +46,10 @@ async fn every_scheme_signs_transactions() {
         chain.fund(key.address(), Stake(10)).unwrap();
         chain
             .with_signer(key.clone())
-            .transfer(&"somebody".into(), Stake(4))
+            .transfer(&somebody(), Stake(4))
             .await
             .unwrap();
-        assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(4));
+        assert_eq!(chain.balance(&somebody()).await.unwrap(), Stake(4));
         assert_eq!(chain.account(key.address()).await.unwrap().next_nonce, 1);
     }
 }
@@ -56,6 +57,7 @@ async fn every_scheme_signs_transactions() {
 #[tokio::test]
 async fn what_is_not_signed_by_its_account_is_not_taken() {
     let (chain, alice) = funded();
+    chain.fund(key(2).address(), Stake(1)).unwrap();
     let transaction = transfer(&chain, alice.address(), 0, 1);
     assert_eq!(code(transaction.sign(&*key(2)).await), "not_the_signer");
     let signed = transaction.sign(&*alice).await.unwrap();
@@ -105,7 +107,7 @@ async fn each_transaction_takes_effect_once() {
     let receipt = chain.submit(signed.clone()).await.unwrap();
     assert_eq!(code(chain.submit(signed.clone()).await), "transaction_replayed");
     assert_eq!(chain.receipt(&signed.hash()).await.unwrap(), Some(receipt));
-    assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(1));
+    assert_eq!(chain.balance(&somebody()).await.unwrap(), Stake(1));
     assert_eq!(
         code(submit(&chain, &transfer(&chain, alice.address(), 0, 2), &alice).await),
         "transaction_replayed"
@@ -161,7 +163,7 @@ async fn what_the_rules_refuse_uses_up_its_nonce_and_stays_refused() {
         code(submit(&chain, &overspend, &alice).await),
         "transaction_replayed"
     );
-    assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(0));
+    assert_eq!(chain.balance(&somebody()).await.unwrap(), Stake(0));
     assert_eq!(chain.account(alice.address()).await.unwrap().next_nonce, 1);
 }
 
@@ -223,7 +225,7 @@ async fn calls_wait_for_the_clocks_next_block() {
         assert_eq!(receipt.await.unwrap().block.0, block.0 + 1);
     }
     while head.next().await.unwrap().block == block {}
-    assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(3));
+    assert_eq!(chain.balance(&somebody()).await.unwrap(), Stake(3));
     let late = Transaction {
         valid_until: BlockNumber(chain.block().0 + 2),
         salt: 0,
@@ -241,17 +243,17 @@ async fn handles_with_the_same_key_do_not_trip_over_each_other() {
     let (chain, alice) = funded();
     let paid = (0..20).map(|_| {
         let handle = chain.with_signer(alice.clone());
-        tokio::spawn(async move { handle.transfer(&"somebody".into(), Stake(1)).await })
+        tokio::spawn(async move { handle.transfer(&somebody(), Stake(1)).await })
     });
     for paid in paid.collect::<Vec<_>>() {
         paid.await.unwrap().unwrap();
     }
-    assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(20));
-    assert_eq!(
-        code(chain.transfer(&"somebody".into(), Stake(1)).await),
-        "no_signer"
-    );
+    assert_eq!(chain.balance(&somebody()).await.unwrap(), Stake(20));
+    assert_eq!(code(chain.transfer(&somebody(), Stake(1)).await), "no_signer");
 }
+
+/// The last block of a consent.
+const UNTIL: BlockNumber = BlockNumber(20);
 
 async fn registering(
     chain: &LocalChain,
@@ -273,7 +275,8 @@ async fn registering(
             consent,
         },
     };
-    match submit(chain, &transaction, owner).await.unwrap().into_result() {
+    let outcome = submit(chain, &transaction, owner).await;
+    match outcome.and_then(Outcome::into_result) {
         Ok(_) => "done".to_owned(),
         Err(refusal) => refusal.code().to_owned(),
     }
@@ -285,7 +288,7 @@ async fn nobody_registers_a_key_that_did_not_agree_to_just_this() {
     let subnet = chain.subnet(SubnetId(7)).await.unwrap();
     let (node, me, here) = (key(2), alice.address(), chain.id());
     let consent = async |signer: &Keypair, chain: &ChainId, subnet: u64, owner: &NodeId, role: Role| {
-        let consent = Consent::to_register(signer, chain, SubnetId(subnet), owner, role).await;
+        let consent = Consent::to_register(signer, chain, SubnetId(subnet), owner, role, UNTIL).await;
         Some(consent.unwrap())
     };
     let elsewhere = ChainId::new("another");
@@ -303,66 +306,135 @@ async fn nobody_registers_a_key_that_did_not_agree_to_just_this() {
         "consent_missing"
     );
     let good = consent(&node, here, 7, me, Role::Miner).await;
-    assert_eq!(registering(&chain, &subnet, &alice, good).await, "done");
+    assert_eq!(registering(&chain, &subnet, &alice, good.clone()).await, "done");
+    let as_owner = subnet.with_signer(alice.clone());
+    as_owner.leave(node.address()).await.unwrap();
+    chain.advance(UNTIL.0).unwrap();
+    assert_eq!(
+        registering(&chain, &subnet, &alice, good.clone()).await,
+        "done",
+        "until its last block"
+    );
+    as_owner.leave(node.address()).await.unwrap();
+    chain.advance(1).unwrap();
+    assert_eq!(
+        registering(&chain, &subnet, &alice, good).await,
+        "consent_expired"
+    );
+    let forever = BlockNumber(chain.block().0 + 1_025);
+    let consent = Consent::to_register(&*node, here, SubnetId(7), me, Role::Miner, forever).await;
+    assert_eq!(
+        registering(&chain, &subnet, &alice, Some(consent.unwrap())).await,
+        "consent_too_long"
+    );
 }
 
 #[tokio::test]
-async fn what_concerns_a_node_is_signed_by_the_node() {
+async fn signed_calls_name_addresses_and_the_embedders_own_whom_it_likes() {
     let (chain, alice) = funded();
+    let handle = chain.with_signer(alice.clone());
+    for name in ["bob", "", "0xabc", &"5".repeat(48)] {
+        assert_eq!(
+            code(handle.transfer(&name.into(), Stake(1)).await),
+            "malformed_address",
+            "{name}"
+        );
+    }
     let subnet = chain.subnet(SubnetId(7)).await.unwrap();
-    let node = key(2);
-    let as_owner = subnet.with_signer(alice.clone());
-    as_owner
-        .register_node(&*node, Role::Miner, Stake(1))
+    let register = async |name: &str| {
+        subnet
+            .register(Registration::new(name, Role::Miner, Stake(0)))
+            .await
+    };
+    let long = "x".repeat(129);
+    for name in ["", "a\nb", "a\"b", "a\\b", &long] {
+        assert_eq!(code(chain.fund(&name.into(), Stake(1))), "bad_name");
+        assert_eq!(code(register(name).await), "bad_name");
+    }
+    register(&long[..128]).await.unwrap();
+    let weights = Weights::new([("a".into(), 1)]).unwrap();
+    assert_eq!(
+        code(
+            subnet
+                .submit_weights((*long).into(), &"v".into(), EpochId(0), weights)
+                .await
+        ),
+        "bad_name"
+    );
+    assert_eq!(
+        chain.account(alice.address()).await.unwrap().next_nonce,
+        0,
+        "none of them was taken"
+    );
+}
+
+/// A body as somebody else wrote it.
+async fn sign_body(body: &str, key: &Keypair) -> SignedTransaction {
+    let signature = key
+        .sign(format!("synapse-tx/1\n{body}").as_bytes())
         .await
         .unwrap();
-    let endpoint = Endpoint::http("http://127.0.0.1:8091").unwrap();
-    assert_eq!(
-        code(as_owner.serve(node.address(), endpoint.clone()).await),
-        "not_the_node"
-    );
-    let as_node = subnet.with_signer(node.clone());
-    as_node.serve(node.address(), endpoint).await.unwrap();
-    assert_eq!(code(as_node.leave(node.address()).await), "not_the_owner");
-    let own = Registration::new(alice.address().as_str(), Role::Validator, Stake(1));
-    as_owner.register(own).await.unwrap();
-    assert_eq!(subnet.directory().current().members().len(), 2);
+    let signed = serde_json::json!({ "body": body, "scheme": "ed25519", "signature": signature.to_hex() });
+    serde_json::from_value(signed).unwrap()
+}
+
+#[tokio::test]
+async fn nobody_pads_a_body() {
+    let (chain, alice) = funded();
+    let body = serde_json::to_string(&transfer(&chain, alice.address(), 0, 1)).unwrap();
+    let to = somebody();
+    for padded in [
+        format!("{body}\n\n"),
+        body.replace("\"amount\":", "\"amount\": "),
+        body.replace(to.as_str(), &to.as_str().replacen('5', "\\u0035", 1)),
+    ] {
+        assert_ne!(padded, body);
+        let signed = sign_body(&padded, &alice).await;
+        assert_eq!(code(chain.submit(signed).await), "malformed_transaction");
+    }
+    chain.submit(sign_body(&body, &alice).await).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_is_bounded() {
+async fn what_no_block_can_take_yet_keeps_nobody_out() {
     let chain = LocalChain::builder()
         .block_time(std::time::Duration::from_secs(6))
         .build()
         .unwrap();
-    let alice = key(1);
-    chain.fund(alice.address(), Stake(1)).unwrap();
     chain.create_subnet(SubnetId(7), SubnetParams::default()).unwrap();
     let subnet = chain.subnet(SubnetId(7)).await.unwrap();
-    let signed = transfer(&chain, alice.address(), 0, 1)
-        .sign(&*alice)
-        .await
-        .unwrap();
-    let mut waiting = tokio::task::JoinSet::new();
-    for _ in 0..9 {
-        let (chain, signed) = (chain.clone(), signed.clone());
-        waiting.spawn(async move { chain.submit(signed).await.map(drop) });
+    let (alice, poor): (_, Vec<_>) = (key(1), (100..130).map(key).collect());
+    for key in poor.iter().chain([&alice]) {
+        chain.fund(key.address(), Stake(1)).unwrap();
     }
-    assert_eq!(
-        code(waiting.join_next().await.unwrap().unwrap()),
-        "too_many_waiting"
-    );
-    for number in 0..8_192 {
+    let mut waiting = tokio::task::JoinSet::new();
+    for number in 0..7_000 {
         let (subnet, node) = (subnet.clone(), NodeId::from(format!("nobody-{number}")));
         waiting.spawn(async move { subnet.leave(&node).await });
     }
-    assert_eq!(code(waiting.join_next().await.unwrap().unwrap()), "mempool_full");
-    let block = chain.block();
-    let told = waiting.join_all().await;
-    let refused = |refusal: &str| {
-        let refused = told.iter().filter_map(|told| told.as_ref().err());
-        refused.filter(|error| error.code() == refusal).count()
-    };
-    assert_eq!((told.len(), refused("unknown_member")), (8 + 8_191, 8_191));
-    assert_eq!(chain.block().0, block.0 + 9, "1,000 calls a block");
+    for (key, nonce) in poor
+        .iter()
+        .flat_map(|key| (1..9).map(move |nonce| (key.clone(), nonce)))
+    {
+        let transaction = transfer(&chain, key.address(), nonce, 0);
+        let chain = chain.clone();
+        waiting.spawn(async move { submit(&chain, &transaction, &key).await.map(drop) });
+    }
+    // Transactions find 8,192 - 1,024 places.
+    while waiting.len() > 7_168 {
+        assert_eq!(code(waiting.join_next().await.unwrap().unwrap()), "mempool_full");
+    }
+    let last = transfer(&chain, poor[0].address(), 9, 0);
+    assert_eq!(code(submit(&chain, &last, &poor[0]).await), "nonce_gap");
+    let paid = tokio::spawn({
+        let handle = chain.with_signer(alice);
+        async move { handle.transfer(&somebody(), Stake(1)).await }
+    });
+    assert_eq!(
+        code(waiting.join_next().await.unwrap().unwrap()),
+        "mempool_full",
+        "the youngest made room"
+    );
+    chain.fund(&"the embedder's".into(), Stake(1)).unwrap();
+    paid.await.unwrap().unwrap();
 }

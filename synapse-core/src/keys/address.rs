@@ -77,21 +77,28 @@ fn eip55(lower: &str) -> String {
         .collect()
 }
 
-/// Whether this is an EVM address: in one case, or in mixed case with a right checksum.
+/// Whether this is an EVM address in EIP-55's case. In another it would name the same key, and be another node.
 pub(super) fn check_evm(address: &str) -> Result<(), Error> {
     let fault = |why: &str| {
         let shown: String = address.chars().take(64).collect();
         Error::invalid("malformed_address", format!("{shown:?} {why}"))
-            .with_hint("write an EVM address: 0x and 40 hex digits")
     };
     let digits = address
         .strip_prefix("0x")
         .filter(|digits| digits.len() == 40 && hex::decode(digits).is_some())
-        .ok_or_else(|| fault("is no EVM address"))?;
+        .ok_or_else(|| {
+            fault("is no EVM address")
+                .with_hint("write an EVM address: 0x and 40 hex digits, in EIP-55's case")
+        })?;
     let lower = digits.to_ascii_lowercase();
-    let mixed = digits != lower && digits != digits.to_ascii_uppercase();
-    if mixed && digits != eip55(&lower) {
-        return Err(fault("has a wrong checksum"));
+    let right = eip55(&lower);
+    if digits == right {
+        return Ok(());
     }
-    Ok(())
+    // In one case it had no checksum; in mixed case it had one, which says that a digit is wrong.
+    if digits == lower || digits == digits.to_ascii_uppercase() {
+        return Err(fault("is not in EIP-55's case").with_hint(format!("write 0x{right}")));
+    }
+    Err(fault("has a wrong checksum")
+        .with_hint("copy the address again: a digit or a letter's case is wrong"))
 }

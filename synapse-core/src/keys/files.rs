@@ -8,6 +8,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use super::permissions::check_secret;
 use crate::{Error, ErrorKind};
 
 /// What a symbolic link in a file's place is.
@@ -20,8 +21,8 @@ pub(super) enum Links {
 /// Reads a file whole, or nothing where there is none.
 ///
 /// # Errors
-/// `insecure_permissions` with the command that mends them, `not_a_file`, `file_too_large` beyond `limit` bytes, and
-/// `file_unreadable`.
+/// `insecure_permissions` and `foreign_owner` with the command that mends them, `not_a_file`, `file_too_large` beyond
+/// `limit` bytes, and `file_unreadable`.
 pub(super) fn read(path: &Path, limit: usize, links: Links) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
     let unreadable = |error: io::Error| {
         Error::new(
@@ -45,7 +46,7 @@ pub(super) fn read(path: &Path, limit: usize, links: Links) -> Result<Option<Zer
     // And what was opened may be another than what was looked at.
     let opened = file.metadata().map_err(unreadable)?;
     check_file(path, &opened)?;
-    check_mode(path, &opened)?;
+    check_secret(path, &opened)?;
     // Grown, it would leave its beginning where it was before.
     let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
     let most = u64::try_from(limit).expect("a limit of a few kilobytes") + 1;
@@ -63,13 +64,15 @@ pub(super) fn read(path: &Path, limit: usize, links: Links) -> Result<Option<Zer
     Ok(Some(bytes))
 }
 
-/// Writes a file that was not there, or says that one was.
+/// Writes a file that was not there, or says that one was. Nobody else writes in the folder meanwhile, as with
+/// [`replace`].
 pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
     let written = write_aside(path, bytes)?;
-    let linked = fs::hard_link(&written, path);
-    // What is left over takes room, and nothing else.
-    let _ = fs::remove_file(&written);
-    match linked {
+    let moved = move_to_free(&written, path);
+    if moved.is_err() {
+        let _ = fs::remove_file(&written);
+    }
+    match moved {
         Ok(()) => sync_name(path).map(|()| true),
         Err(error) if error.kind() == Io::AlreadyExists => Ok(false),
         Err(error) => Err(unwritable(path, error)),
@@ -86,6 +89,19 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     sync_name(path)
 }
 
+/// Opens a file that has nothing in it but is there to be locked.
+pub(super) fn open_to_lock(path: &Path) -> Result<File, Error> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.mode(0o600).custom_flags(flags.bits().cast_signed());
+    }
+    options.open(path).map_err(|error| unwritable(path, error))
+}
+
 /// Makes a folder that its owner alone may enter, and those above it.
 pub(super) fn create_folder(path: &Path) -> Result<(), Error> {
     let missing: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).collect();
@@ -97,12 +113,16 @@ pub(super) fn create_folder(path: &Path) -> Result<(), Error> {
     missing.into_iter().try_for_each(sync_name)
 }
 
-/// Writes beside `path`, through to the disk, and says where.
+/// Writes beside `path`, through to the disk, and says where. What a crash left there is written anew.
 fn write_aside(path: &Path, bytes: &[u8]) -> Result<PathBuf, Error> {
-    let mut mark = [0; 8];
-    super::fill_random(&mut mark)?;
-    let name = format!(".{}.new", super::hex::encode(&mark));
-    let aside = path.with_file_name(name);
+    let name = path.file_name().expect("a key's file has a name");
+    let aside = path.with_file_name(format!(".{}.new", name.display()));
+    match fs::remove_file(&aside) {
+        Err(error) if !matches!(error.kind(), Io::NotFound | Io::NotADirectory) => {
+            return Err(unwritable(path, error));
+        }
+        _ => {}
+    }
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -115,6 +135,26 @@ fn write_aside(path: &Path, bytes: &[u8]) -> Result<PathBuf, Error> {
     Ok(aside)
 }
 
+/// Moves a file to where there is none.
+fn move_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        use rustix::{
+            fs::{CWD, RenameFlags, renameat_with},
+            io::Errno,
+        };
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // This system, or this file system, knows no such thing.
+            Err(Errno::NOSYS | Errno::INVAL | Errno::NOTSUP) => {}
+            moved => return Ok(moved?),
+        }
+    }
+    fs::hard_link(from, to)?;
+    // What is left over takes room, and nothing else.
+    let _ = fs::remove_file(from);
+    Ok(())
+}
+
 /// Makes the name of a file or folder last, which is in the folder above it.
 fn sync_name(path: &Path) -> Result<(), Error> {
     #[cfg(unix)]
@@ -122,7 +162,14 @@ fn sync_name(path: &Path) -> Result<(), Error> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         File::open(folder.unwrap_or(Path::new(".")))
             .and_then(|folder| folder.sync_all())
-            .map_err(|error| unwritable(path, error))?;
+            .map_err(|error| {
+                Error::unavailable(
+                    "file_not_durable",
+                    format!("{} is there, but a power cut may undo that", path.display()),
+                )
+                .with_hint("find out what is wrong with the disk; the key is in its file until then")
+                .with_source(error)
+            })?;
     }
     #[cfg(not(unix))]
     let _ = path;
@@ -162,40 +209,7 @@ fn check_file(path: &Path, found: &fs::Metadata) -> Result<(), Error> {
     )
 }
 
-#[cfg(unix)]
-fn check_mode(path: &Path, found: &fs::Metadata) -> Result<(), Error> {
-    let mode = std::os::unix::fs::MetadataExt::mode(found) & 0o777;
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Forbidden,
-        "insecure_permissions",
-        format!(
-            "{} is open to others than its owner (mode {mode:04o})",
-            path.display()
-        ),
-    )
-    .with_hint(format!("run: chmod 600 {}", quoted(path))))
-}
-
-/// The path as a shell takes it.
-#[cfg(unix)]
-fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+".contains(letter);
-    if path.chars().all(plain) {
-        return path;
-    }
-    format!("'{}'", path.replace('\'', r"'\''"))
-}
-
-#[cfg(not(unix))]
-fn check_mode(_: &Path, _: &fs::Metadata) -> Result<(), Error> {
-    Ok(())
-}
-
-fn unwritable(path: &Path, error: io::Error) -> Error {
+pub(super) fn unwritable(path: &Path, error: io::Error) -> Error {
     let why = match error.kind() {
         Io::StorageFull | Io::QuotaExceeded => ": the disk is full",
         Io::PermissionDenied | Io::ReadOnlyFilesystem => ": it may not be written",

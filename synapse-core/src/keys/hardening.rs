@@ -29,10 +29,20 @@ fn overwrite() {
     black_box(&mut room);
 }
 
-/// Has the system write no core of this process, and lets no other process of the same user read its memory.
+/// Has the system write no core of this process, and lets no other process of the same user read its memory, on Linux.
 ///
-/// A node's key is in its memory for as long as it signs. Elsewhere than on Linux this does nothing.
-pub(super) fn forbid_core_dumps() {
+/// A node's key is in its memory for as long as it signs, and a core dump would hold it. Whether to forbid one is for the
+/// program to say, since it forbids debuggers too: no other function of this library does, so call this first in `main`.
+/// It holds until the process ends or starts another program.
+///
+/// Elsewhere than on Linux this does nothing. There, forbid core dumps where the program is started: `ulimit -c 0` on
+/// macOS and the BSDs, no `LocalDumps` for the program in the registry on Windows. Nowhere does it keep memory from being
+/// swapped out: encrypt the swap, or have none.
+///
+/// ```
+/// synapse_core::keys::forbid_core_dumps();
+/// ```
+pub fn forbid_core_dumps() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
     {

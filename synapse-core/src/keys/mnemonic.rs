@@ -7,7 +7,7 @@ use pbkdf2::pbkdf2_hmac;
 use sha2::Sha512;
 use zeroize::Zeroizing;
 
-use super::{Keypair, Scheme, bip32, hardening::wiped};
+use super::{Keypair, Scheme, Seed, bip32, hardening::wiped};
 use crate::Error;
 
 const ROUNDS: u32 = 2048;
@@ -87,31 +87,32 @@ impl Mnemonic {
     /// # Errors
     /// `bad_seed` in one of 2¹²⁷ phrases, of secp256k1 alone.
     pub fn keypair(&self, scheme: Scheme) -> Result<Keypair, Error> {
-        self.keypair_with_password(scheme, "")
+        self.seed_with_password(scheme, "")?.keypair(scheme)
     }
 
-    /// The key of these words and BIP-39's additional password, which is taken byte for byte.
+    /// The seed of these words and BIP-39's additional password, which is taken byte for byte. Import the seed where such
+    /// a key goes to a keystore: words alone would be another key's.
     ///
     /// # Errors
     /// As [`keypair`](Self::keypair).
-    pub fn keypair_with_password(&self, scheme: Scheme, password: &str) -> Result<Keypair, Error> {
+    pub fn seed_with_password(&self, scheme: Scheme, password: &str) -> Result<Seed, Error> {
         wiped(|| {
             let mut salt = Zeroizing::new(Vec::with_capacity("mnemonic".len() + password.len()));
             salt.extend_from_slice(b"mnemonic");
             salt.extend_from_slice(password.as_bytes());
             let mut stretched = Zeroizing::new([0; 64]);
-            match scheme {
+            let seed = match scheme {
                 // Substrate stretches the entropy where BIP-39 stretches the words, and takes the half.
                 Scheme::Sr25519 | Scheme::Ed25519 => {
                     pbkdf2_hmac::<Sha512>(&self.entropy, &salt, ROUNDS, stretched.as_mut());
-                    let seed = stretched.first_chunk().expect("64 bytes begin with 32");
-                    Keypair::from_seed(scheme, seed)
+                    Seed::from_bytes(&stretched[..32])
                 }
                 Scheme::Secp256k1 => {
                     pbkdf2_hmac::<Sha512>(self.words.as_bytes(), &salt, ROUNDS, stretched.as_mut());
-                    Keypair::from_seed(scheme, &*bip32::first_account(&stretched)?)
+                    Seed::from_bytes(&*bip32::first_account(&stretched)?)
                 }
-            }
+            };
+            Ok(seed.expect("32 bytes make a seed"))
         })
     }
 

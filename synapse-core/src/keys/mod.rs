@@ -28,6 +28,7 @@ mod keypair;
 mod keystore;
 mod mnemonic;
 mod passphrase;
+mod permissions;
 mod scheme;
 mod secret;
 mod seed;
@@ -36,6 +37,7 @@ mod signer;
 mod verify;
 
 pub use self::{
+    hardening::forbid_core_dumps,
     keypair::Keypair,
     keystore::{KeyInfo, Keys, Keystore},
     mnemonic::{Mnemonic, WordCount},

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Keypair, Mnemonic, Scheme, Seed};
+use super::{Keypair, Mnemonic, Scheme, Seed, WordCount};
 use crate::Error;
 
 /// What a key is made of again: its words, or its seed where it never had any.
@@ -46,6 +46,14 @@ impl SecretText {
         match self {
             Self::Mnemonic(mnemonic) => mnemonic.keypair(scheme),
             Self::Seed(seed) => seed.keypair(scheme),
+        }
+    }
+
+    /// How many words a key that takes this one's place has: no fewer bits.
+    pub(super) fn word_count(&self) -> WordCount {
+        match self {
+            Self::Mnemonic(mnemonic) if mnemonic.entropy().len() <= 16 => WordCount::Twelve,
+            Self::Mnemonic(_) | Self::Seed(_) => WordCount::TwentyFour,
         }
     }
 

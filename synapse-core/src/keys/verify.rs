@@ -12,6 +12,8 @@ pub(super) const SR25519_CONTEXT: &[u8] = b"substrate";
 
 /// Whether `signer` made `signature` of `message`, with `scheme` and no other.
 ///
+/// A key has one address: of secp256k1 that is EIP-55's mixed case, and no other case of it.
+///
 /// # Errors
 /// `malformed_address` where the address is none of that scheme, `bad_signature` where the signature is another's, of
 /// something else, or malleated.
@@ -31,10 +33,10 @@ pub fn verify(scheme: Scheme, signer: &NodeId, message: &[u8], signature: &Signa
     ))
 }
 
-/// Whether `address` can be one of a key of `scheme`.
+/// Whether `address` can be the one of a key of `scheme`, spelled as [`verify`] wants it.
 ///
 /// # Errors
-/// `malformed_address`.
+/// `malformed_address`, whose hint says the right spelling of one of secp256k1 in another case.
 pub fn check_address(scheme: Scheme, address: &NodeId) -> Result<(), Error> {
     match scheme {
         Scheme::Sr25519 | Scheme::Ed25519 => address::from_ss58(address.as_str()).map(|_| ()),
@@ -79,7 +81,7 @@ fn secp256k1(signer: &NodeId, message: &[u8], signature: &Signature) -> Result<b
         return Ok(false);
     }
     let recovered = k256::ecdsa::VerifyingKey::recover_from_prehash(&eip191(message), &rs, recovery);
-    Ok(recovered.is_ok_and(|key| evm_of(&key).as_str().eq_ignore_ascii_case(signer.as_str())))
+    Ok(recovered.is_ok_and(|key| evm_of(&key) == *signer))
 }
 
 /// The address of a secp256k1 key.

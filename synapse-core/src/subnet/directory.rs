@@ -158,16 +158,29 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// An HTTP endpoint: `http://127.0.0.1:8091`.
+    /// The longest address, in bytes: every follower of a subnet gets all of them.
+    pub const MAX_LENGTH: usize = 512;
+
+    /// An HTTP endpoint: `http://127.0.0.1:8091`. Slashes at its end are left away.
     ///
     /// # Errors
-    /// Where `url` is no absolute `http` or `https` address, or has credentials, a query or a fragment.
+    /// Where `url` is no absolute `http` or `https` address, is longer than [`MAX_LENGTH`](Self::MAX_LENGTH), or has
+    /// credentials, a query, a fragment, a quote or a backslash.
     pub fn http(url: &str) -> Result<Self, Error> {
         let fault = |why: &str| {
-            Error::invalid("bad_endpoint", format!("the endpoint {url:?} {why}"))
+            let shown: String = url.chars().take(64).collect();
+            Error::invalid("bad_endpoint", format!("the endpoint {shown:?} {why}"))
                 .with_hint("write it as http://host:port")
         };
+        if url.len() > Self::MAX_LENGTH {
+            return Err(fault("is too long"));
+        }
+        // What JSON has to escape would take more room than it has bytes.
+        if url.contains(['"', '\\']) {
+            return Err(fault("has a quote or a backslash"));
+        }
         let uri: http::Uri = url
+            .trim_end_matches('/')
             .parse()
             .map_err(|error| fault("is no address").with_source(error))?;
         match (uri.scheme_str(), uri.authority()) {

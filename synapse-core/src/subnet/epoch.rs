@@ -50,13 +50,14 @@ pub struct SubnetParams {
     pub epoch_blocks: u64,
     /// Blocks at the end of an epoch in which weights are taken, ≥ 1 and < `epoch_blocks`.
     pub weighing_blocks: u64,
-    /// Most members.
+    /// Most members, ≤ [`MOST_MEMBERS`](Self::MOST_MEMBERS).
     pub max_members: usize,
     /// Least stake of a member.
     pub min_stake: Stake,
     /// Least stake of a validator that sets weights.
     pub min_validator_stake: Stake,
-    /// What a registration costs beside the stake. It is burned.
+    /// What a registration costs beside the stake. It is burned. Without one it costs nothing to leave, register again
+    /// and be new once more, with the immunity of those who are.
     pub registration_fee: Stake,
     /// Blocks after its registration in which nobody takes a member's place.
     pub immunity_blocks: u64,
@@ -65,6 +66,10 @@ pub struct SubnetParams {
 }
 
 impl SubnetParams {
+    /// The most members that a subnet may have. A member is written in less than a KiB, and so a whole directory in less
+    /// than 16 MiB.
+    pub const MOST_MEMBERS: usize = 16_384;
+
     /// The same with epochs of `blocks` blocks, the last `weighing` of which take weights.
     #[must_use]
     pub fn with_epochs(mut self, blocks: u64, weighing: u64) -> Self {

@@ -110,7 +110,10 @@ fn a_directory_stays_locked_though_its_file_is_removed() {
     fs::remove_file(folder.path().join("lock")).unwrap();
     let refused = DataDir::open(folder.path()).unwrap_err();
     assert_eq!(refused.code(), "data_dir_locked");
-    assert!(refused.message().ends_with("in use by another process"), "{refused}");
+    assert!(
+        refused.message().ends_with("in use by another process"),
+        "{refused}"
+    );
 }
 
 #[cfg(unix)]
@@ -133,12 +136,18 @@ fn what_a_link_in_the_files_place_leads_to_is_neither_written_nor_shown() {
     fs::remove_file(&lock).unwrap();
     symlink(&other, &lock).unwrap();
     let refused = DataDir::open(&path).unwrap_err();
-    assert!(refused.message().ends_with("in use by another process"), "{refused}");
+    assert!(
+        refused.message().ends_with("in use by another process"),
+        "{refused}"
+    );
     fs::remove_file(&lock).unwrap();
     // Nor is what somebody else writes there passed on as it is.
     fs::write(&lock, "process \x1b[2J\n").unwrap();
     let refused = DataDir::open(&path).unwrap_err();
-    assert!(refused.message().ends_with("in use by another process"), "{refused}");
+    assert!(
+        refused.message().ends_with("in use by another process"),
+        "{refused}"
+    );
 }
 
 #[cfg(unix)]

@@ -238,13 +238,7 @@ fn an_address_that_is_not_quite_one_is_refused() {
         check(Scheme::Sr25519, wrong);
         check(Scheme::Ed25519, wrong);
     }
-    for right in [
-        EVM_ADDRESS,
-        &EVM_ADDRESS.to_ascii_lowercase(),
-        &EVM_ADDRESS.to_ascii_uppercase().replace('X', "x"),
-    ] {
-        check_address(Scheme::Secp256k1, &right.into()).unwrap();
-    }
+    check_address(Scheme::Secp256k1, &EVM_ADDRESS.into()).unwrap();
     for wrong in [
         "",
         alice,
@@ -311,5 +305,24 @@ fn debug_shows_the_address_and_no_secret() {
                 key.address()
             )
         );
+    }
+}
+
+#[test]
+fn a_secp256k1_key_has_one_address_however_else_it_could_be_spelled() {
+    let signature = evm().sign_now(b"message");
+    verify(Scheme::Secp256k1, &EVM_ADDRESS.into(), b"message", &signature).unwrap();
+    for other in [
+        EVM_ADDRESS.to_ascii_lowercase(),
+        EVM_ADDRESS.to_ascii_uppercase().replace('X', "x"),
+    ] {
+        let other = other.into();
+        for refused in [
+            check_address(Scheme::Secp256k1, &other).unwrap_err(),
+            verify(Scheme::Secp256k1, &other, b"message", &signature).unwrap_err(),
+        ] {
+            assert_eq!(refused.code(), "malformed_address", "{other}");
+            assert_eq!(refused.hint(), Some(format!("write {EVM_ADDRESS}").as_str()));
+        }
     }
 }

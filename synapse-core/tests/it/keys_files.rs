@@ -12,7 +12,7 @@ fn passphrase() -> Passphrase {
 mod unix {
     use std::{
         fs::Permissions,
-        os::unix::fs::{PermissionsExt, symlink},
+        os::unix::fs::{PermissionsExt, chown, symlink},
         path::Path,
     };
 
@@ -84,6 +84,59 @@ mod unix {
             keystore
                 .unlock("validator", &Passphrase::from_file(&secret).unwrap())
                 .unwrap();
+        }
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_refused_with_the_command_that_mends_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let keystore = Keystore::open(folder.path().join("keys")).unwrap();
+        let create = |name: &str| keystore.create(name, Scheme::Sr25519, WordCount::Twelve, &passphrase());
+        create("validator").unwrap();
+        for path in ["keys", "keys/validator", "keys/validator/hotkeys"] {
+            let path = folder.path().join(path);
+            for wrong in [0o720, 0o702, 0o777] {
+                set_mode(&path, wrong);
+                for refused in [
+                    keystore.show("validator").map(drop).unwrap_err(),
+                    create("validator/second").map(drop).unwrap_err(),
+                ] {
+                    set_mode(&path, wrong);
+                    assert_eq!(refused.code(), "insecure_permissions", "{wrong:o}");
+                    let command = refused.hint().unwrap().strip_prefix("run: ").unwrap();
+                    let ran = std::process::Command::new("sh").args(["-c", command]).status();
+                    assert!(ran.unwrap().success(), "{command}");
+                    keystore.show("validator").unwrap();
+                }
+            }
+            set_mode(&path, 0o755);
+            keystore.show("validator").unwrap();
+        }
+    }
+
+    #[test]
+    fn what_another_user_owns_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let keystore = Keystore::open(folder.path().join("keys")).unwrap();
+        keystore
+            .create("validator", Scheme::Sr25519, WordCount::Twelve, &passphrase())
+            .unwrap();
+        let wallet = folder.path().join("keys/validator");
+        let secret = folder.path().join("passphrase");
+        fs::write(&secret, "correct horse").unwrap();
+        set_mode(&secret, 0o600);
+        if chown(&secret, Some(12345), None).is_err() {
+            eprintln!("skipped: only root can give a file to another user");
+            return;
+        }
+        let refused = Passphrase::from_file(&secret).unwrap_err();
+        assert_eq!(refused.code(), "foreign_owner");
+        for path in [wallet.join("hotkeys/default.json"), wallet] {
+            chown(&path, Some(12345), None).unwrap();
+            let refused = keystore.unlock("validator", &passphrase()).unwrap_err();
+            assert_eq!(refused.code(), "foreign_owner");
+            chown(&path, Some(0), None).unwrap();
+            keystore.unlock("validator", &passphrase()).unwrap();
         }
     }
 
@@ -190,7 +243,7 @@ fn a_keystore_that_cannot_be_written_says_so() {
 #[test]
 fn a_full_disk_leaves_the_key_as_it_was() {
     crate::full_disk::with("keys_files::a_full_disk_leaves_the_key_as_it_was", |disk| {
-        let keystore = Keystore::open(disk.path()).unwrap();
+        let keystore = Keystore::open(disk.path().join("keys")).unwrap();
         keystore
             .create("validator", Scheme::Sr25519, WordCount::Twelve, &passphrase())
             .unwrap();
@@ -208,7 +261,7 @@ fn a_full_disk_leaves_the_key_as_it_was() {
         }
         keystore.unlock("validator", &passphrase()).unwrap();
         assert_eq!(keystore.show("validator").unwrap(), before);
-        let left = fs::read_dir(disk.path().join("validator/hotkeys"))
+        let left = fs::read_dir(disk.path().join("keys/validator/hotkeys"))
             .unwrap()
             .count();
         assert_eq!(left, 1);

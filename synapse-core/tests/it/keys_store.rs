@@ -59,7 +59,7 @@ fn a_created_key_is_unlocked_and_signs_as_its_words_do() {
 
 #[test]
 fn a_wallet_has_a_coldkey_and_hotkeys() {
-    let (_folder, keystore) = keystore();
+    let (folder, keystore) = keystore();
     let secret = SecretText::from(Seed::from_hex(&format!("0x{}", "07".repeat(32))).unwrap());
     for name in ["wallet/coldkey", "wallet", "wallet/second", "another/coldkey"] {
         keystore
@@ -72,6 +72,10 @@ fn a_wallet_has_a_coldkey_and_hotkeys() {
         ["another/coldkey", "wallet/coldkey", "wallet", "wallet/second"]
     );
     assert_eq!(keystore.show("wallet/default").unwrap().name(), "wallet");
+    // No hotkey is called so.
+    let hotkeys = folder.path().join("keys/wallet/hotkeys");
+    fs::copy(hotkeys.join("default.json"), hotkeys.join("coldkey.json")).unwrap();
+    assert_eq!(keystore.list().unwrap().len(), 4);
     assert_eq!(
         keystore.export("wallet/second", &passphrase()).unwrap().reveal(),
         secret.reveal()

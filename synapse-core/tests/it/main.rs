@@ -14,6 +14,7 @@ mod fakes;
 mod full_disk;
 mod input;
 mod keys;
+mod keys_changes;
 mod keys_files;
 #[cfg(target_os = "linux")]
 mod keys_memory;

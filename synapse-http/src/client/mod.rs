@@ -11,7 +11,8 @@
 //! | --- | --- |
 //! | `address_refused`, `plain_http_refused` | a member's address is not one that is dialled |
 //! | `tls_wrong_key` and [others](crate::tls) | who answers is not the member |
-//! | `connect_failed` | nobody answers at the address |
+//! | `connect_failed` | nobody serves at the address |
+//! | `unreachable` | the machine at the address does not answer: no way there, or it is gone |
 //! | `no_reply` | the connection broke before a head came |
 //! | `head_timeout`, `idle_timeout`, `deadline_exceeded` | silence |
 //! | `connection_cut` | the connection broke within the reply |

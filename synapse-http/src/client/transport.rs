@@ -1,13 +1,13 @@
 //! Connections to one endpoint.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as _, io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, header};
 use reqwest::{Client, Request, Response, Url, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt;
-use synapse_core::{Endpoint, Error};
+use synapse_core::{Endpoint, Error, ErrorKind};
 use tokio::time::timeout;
 
 use super::{builder::Settings, sign::Outgoing, vet};
@@ -136,6 +136,12 @@ impl Transport {
             {
                 return refused;
             }
+            if unreachable(&error) {
+                let message = format!("{whom} is unreachable: the machine at its address does not answer");
+                return Error::new(ErrorKind::Timeout, "unreachable", message)
+                    .with_hint("check that the machine runs, and that its address and the network between are right")
+                    .with_source(error);
+            }
             let (code, message) = if error.is_connect() {
                 ("connect_failed", format!("no connection to {whom}"))
             } else {
@@ -156,7 +162,7 @@ impl Transport {
         const LONGEST: usize = 4 << 20;
         let late = || {
             Error::new(
-                synapse_core::ErrorKind::Timeout,
+                ErrorKind::Timeout,
                 "head_timeout",
                 format!("{}{path} did not answer within {limit:?}", self.base),
             )
@@ -168,6 +174,20 @@ impl Transport {
         };
         timeout(limit, answer).await.map_err(|_| late())?
     }
+}
+
+/// Whether nothing came back at all, as from a machine that is gone. One that refuses or cuts a connection is there.
+fn unreachable(error: &reqwest::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    error.is_timeout()
+        || causes
+            .filter_map(|cause| cause.downcast_ref::<io::Error>())
+            .any(|error| {
+                matches!(
+                    error.kind(),
+                    io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable
+                )
+            })
 }
 
 /// A body that must not be longer than `longest` bytes.

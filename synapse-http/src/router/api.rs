@@ -33,7 +33,7 @@ pub fn router(module: impl InferenceModule) -> Api {
 /// | `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings` | inference |
 /// | `GET /v1/models`, `/v1/models/{id}` | the models that the module serves |
 /// | `GET /health/live`, `/health/ready` | 200, or 503 with the reason |
-/// | `GET /metrics` | what the module counted, for Prometheus |
+/// | `GET /metrics` | what the module counted, for Prometheus; of a [signed](Self::signed) API [apart](Self::metrics_router) |
 /// | `GET /synapse/v1/capabilities` | the module's capabilities |
 ///
 /// A reply goes out as it came in: where the module speaks OpenAI's format too, its events pass byte for byte; what a
@@ -52,6 +52,7 @@ pub fn router(module: impl InferenceModule) -> Api {
 pub struct Api {
     routes: axum::Router,
     probes: axum::Router,
+    metrics: axum::Router,
     lifecycle: Lifecycle,
     verifier: Option<Arc<Verifier>>,
 }
@@ -93,6 +94,9 @@ impl Api {
     ///
     /// Signatures are checked before any layer or route of yours is asked, wherever in the chain this stands. The
     /// server is not ready before the verifier has [opened](Verifier::opened), 2 s after its start.
+    ///
+    /// `/metrics` is then nobody's here: Prometheus does not sign, and other members get 404. Serve
+    /// [`metrics_router`](Self::metrics_router) to the operator.
     pub fn signed(mut self, verifier: impl Into<Arc<Verifier>>) -> Self {
         let verifier = verifier.into();
         let opens = verifier.clone();
@@ -115,8 +119,29 @@ impl Api {
         self
     }
 
+    /// `GET /metrics` alone, for a server of the operator's own; without a module, nothing. No layer and no signature
+    /// guards it, so bind it where only the operator reaches it.
+    ///
+    /// ```no_run
+    /// # async fn run(verifier: synapse_http::Verifier) -> Result<(), synapse_core::Error> {
+    /// use synapse_core::testkit::Echo;
+    /// use synapse_http::{Server, router, serve};
+    ///
+    /// let api = router(Echo::new()).signed(verifier);
+    /// let metrics = serve("127.0.0.1:9100", api.metrics_router());
+    /// let served = Server::bind("127.0.0.1:8091").await?.serve(api);
+    /// tokio::try_join!(served, metrics)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn metrics_router(&self) -> axum::Router {
+        self.metrics.clone()
+    }
+
     /// The routes alone, to embed elsewhere. Whoever does so owns the module's life: initialise it before, shut it
-    /// down after, and wait for whatever [`ready_when`](Self::ready_when) names.
+    /// down after, and wait for whatever [`ready_when`](Self::ready_when) names. They also see to the network: a
+    /// [`Server`](crate::Server) that is given these routes cannot tell that they demand signatures, and serves them without
+    /// TLS on any address unless it is [told not to](crate::Server::allow_plain_http).
     pub fn into_router(self) -> axum::Router {
         self.into_parts().0
     }
@@ -147,6 +172,7 @@ impl From<axum::Router> for Api {
         Self {
             routes,
             probes: axum::Router::new(),
+            metrics: axum::Router::new(),
             lifecycle: Lifecycle::of(None),
             verifier: None,
         }
@@ -230,7 +256,8 @@ impl<M: InferenceModule> RouterBuilder<M> {
         let served = Arc::new(Served::new(module, lifecycle.clone(), self.options));
         Api {
             routes: routes::api(served.clone()),
-            probes: routes::probes(served),
+            probes: routes::probes(served.clone()),
+            metrics: routes::operators(served),
             lifecycle,
             verifier: None,
         }

@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, io};
 
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use flate2::write::GzDecoder;
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt;
@@ -16,7 +16,7 @@ const RESERVED: usize = 64 * 1024;
 /// nor a bomb makes it hold more.
 pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
     match coding(headers)? {
-        Coding::Identity => read_raw(headers, body, limit).await,
+        Coding::Identity => read_raw(headers, body, limit, |_| Ok(())).await,
         Coding::Gzip => {
             announced(headers, limit)?;
             gunzipped(body, limit).await
@@ -24,10 +24,39 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     }
 }
 
-/// Reads a body whole, as it was sent.
-pub(crate) async fn read_raw(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
+/// Reads a body whole, as it was sent. `hold` is told how much memory it is about to take in all, and may say no.
+pub(crate) async fn read_raw(
+    headers: &HeaderMap,
+    mut body: Body,
+    limit: usize,
+    mut hold: impl FnMut(usize) -> Result<(), Error>,
+) -> Result<Bytes, Error> {
     let announced = announced(headers, limit)?;
-    plain(body, announced, limit).await
+    let Some(first) = next(&mut body).await? else {
+        return Ok(Bytes::new());
+    };
+    if announced == Some(first.len()) {
+        hold(first.len())?;
+        return Ok(first);
+    }
+    let mut whole = Vec::new();
+    let mut data = Some(first);
+    while let Some(more) = data {
+        let needed = whole.len() + more.len();
+        if needed > limit {
+            return Err(too_large(limit));
+        }
+        if needed > whole.capacity() {
+            // No more than may come, and no more than twice what came: a lying length costs nothing.
+            let most = announced.unwrap_or(limit);
+            let room = (2 * whole.capacity()).max(RESERVED).min(most).max(needed);
+            hold(room)?;
+            whole.reserve_exact(room - whole.len());
+        }
+        whole.extend_from_slice(&more);
+        data = next(&mut body).await?;
+    }
+    Ok(whole.into())
 }
 
 /// How long the body will be, where its head says so.
@@ -58,29 +87,6 @@ fn coding(headers: &HeaderMap) -> Result<Coding, Error> {
         )
         .with_hint("send the body plain, or compressed with gzip alone")),
     }
-}
-
-async fn plain(mut body: Body, announced: Option<usize>, limit: usize) -> Result<Bytes, Error> {
-    let Some(first) = next(&mut body).await? else {
-        return Ok(Bytes::new());
-    };
-    if announced == Some(first.len()) {
-        return Ok(first);
-    }
-    let mut whole = BytesMut::with_capacity(
-        announced
-            .unwrap_or(0)
-            .clamp(first.len(), RESERVED.max(first.len())),
-    );
-    let mut data = Some(first);
-    while let Some(more) = data {
-        if more.len() > limit - whole.len() {
-            return Err(too_large(limit));
-        }
-        whole.extend_from_slice(&more);
-        data = next(&mut body).await?;
-    }
-    Ok(whole.freeze())
 }
 
 async fn gunzipped(mut body: Body, limit: usize) -> Result<Bytes, Error> {

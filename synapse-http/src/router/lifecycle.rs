@@ -26,8 +26,9 @@ pub(crate) struct Lifecycle {
 /// What a node waits for before it serves, besides its module.
 struct Gate {
     what: Arc<str>,
-    /// Taken by whoever starts the node; the gate stays until it is open.
+    /// Taken by whoever starts the node.
     opens: Option<Opens>,
+    is_open: bool,
 }
 
 type Opens = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
@@ -57,6 +58,7 @@ impl Lifecycle {
         self.gates().push(Gate {
             what,
             opens: Some(Box::pin(opens)),
+            is_open: false,
         });
     }
 
@@ -96,12 +98,13 @@ impl Lifecycle {
     }
 
     fn spawn_gates(&self, starting: &mut JoinSet<Result<(), Error>>) {
-        for gate in &mut *self.gates() {
+        for (at, gate) in self.gates().iter_mut().enumerate() {
             let Some(opens) = gate.opens.take() else { continue };
-            let (gates, what) = (self.gates.clone(), gate.what.clone());
+            let gates = self.gates.clone();
             starting.spawn(async move {
                 opens.await?;
-                lock(&gates).retain(|gate| !Arc::ptr_eq(&gate.what, &what));
+                // Gates are only ever added, so each stays where it is.
+                lock(&gates)[at].is_open = true;
                 Ok(())
             });
         }
@@ -144,7 +147,8 @@ impl Lifecycle {
     /// What a start still takes. The module may be done sooner than the rest, which nobody asks.
     fn awaited(&self) -> String {
         let gates = self.gates();
-        let waits: Vec<&str> = gates.iter().map(|gate| &*gate.what).collect();
+        let shut = gates.iter().filter(|gate| !gate.is_open);
+        let waits: Vec<&str> = shut.map(|gate| &*gate.what).collect();
         match waits[..] {
             [] => "the module is initialising".to_owned(),
             _ => format!("the node waits for {}", waits.join(", and for ")),

@@ -2,15 +2,23 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
 use http::{HeaderValue, header};
 use synapse_core::{MetricKind, MetricsData};
 
-use super::routes::Served;
+use super::routes::{Served, unknown_route};
+use crate::SignedBy;
 
 const FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-pub(super) async fn metrics(State(served): State<Arc<Served>>) -> Response {
+pub(super) async fn metrics(State(served): State<Arc<Served>>, request: Request) -> Response {
+    // Other members compete, and what this one counts is its operator's.
+    if request.extensions().get::<SignedBy>().is_some() {
+        return unknown_route(request).await;
+    }
     let mut response = Response::new(text(&served.module.get_metrics()).into());
     response.headers_mut().insert(header::CONTENT_TYPE, FORMAT);
     response

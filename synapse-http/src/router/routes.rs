@@ -44,6 +44,15 @@ pub(super) fn api(served: Arc<Served>) -> Router {
         .with_state(served)
 }
 
+/// What is the operator's, apart from what others reach.
+pub(super) fn operators(served: Arc<Served>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics::metrics))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(unknown_route)
+        .with_state(served)
+}
+
 /// What layers do not go around.
 pub(super) fn probes(served: Arc<Served>) -> Router {
     Router::new()
@@ -57,7 +66,7 @@ fn infer(task: Task) -> axum::routing::MethodRouter<Arc<Served>> {
     post(|State(served): State<Arc<Served>>, request: Request| inference::infer(served, task, request))
 }
 
-async fn unknown_route(request: Request) -> Response {
+pub(super) async fn unknown_route(request: Request) -> Response {
     refusal(
         &Error::new(
             ErrorKind::NotFound,

@@ -154,7 +154,8 @@ impl Server {
     }
 
     /// How many connections one address (of IPv6: one /64) may have; further ones are closed at once. No limit by
-    /// default, since behind a proxy everybody has the proxy's address.
+    /// default, since behind a proxy everybody has the proxy's address, and a validator has a connection for each request
+    /// that it waits for. A node that strangers reach directly is well served by a few hundred.
     pub fn max_connections_per_peer(mut self, limit: usize) -> Self {
         self.limits.connections_per_peer = limit.max(1);
         self

@@ -18,7 +18,6 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use sha2::{Digest as _, Sha256};
 use synapse_core::{
     Error, NodeId,
     keys::{Scheme, Signer},
@@ -30,6 +29,7 @@ use super::{
     fields,
     refusal::malformed,
 };
+use crate::digest::sha256_hex;
 
 const VERSION: HeaderName = HeaderName::from_static("x-bittensor-version");
 const HOTKEY: HeaderName = HeaderName::from_static("x-bittensor-hotkey");
@@ -70,7 +70,7 @@ pub async fn sign<S: Signer + ?Sized>(
 ) -> Result<HeaderMap, Error> {
     let (scheme, sender) = (signer.scheme(), signer.address());
     check_scheme(scheme)?;
-    let digest = hex(&Sha256::digest(content.body));
+    let digest = sha256_hex(content.body);
     let to = receiver.map_or(NOBODY, NodeId::as_str);
     let message = payload(
         scheme,
@@ -160,12 +160,4 @@ pub(super) fn named(node: &NodeId) -> Result<HeaderValue, Error> {
         )
         .with_source(error)
     })
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 0xf])
-        .map(|nibble| char::from(b"0123456789abcdef"[usize::from(nibble)]))
-        .collect()
 }

@@ -16,25 +16,25 @@
 //! # Where it is stricter than the copies that are public
 //! A request is stale after 8 s, as there; one from more than 2 s in the future is, too, and a UUID counts once. A request
 //! signature must be there. A secret signature need not be, since it proves nothing of the request; one that is there
-//! must be the sender's. The copies disagree on its text, so any of theirs will do: the interval as
+//! must be the sender's. The copies disagree on its text, so any of theirs will do, the same for all: the interval as
 //! `ceil(timestamp / 1e4)` or as the float `ceil(timestamp / 1e4) * 1e4`, with the receiver's address or the sender's.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sha2::{Digest as _, Sha256};
 use synapse_core::{
-    Error, NodeId,
+    Error, ErrorKind, NodeId,
     keys::{Scheme, Signature, Signer, verify},
 };
 
 use super::{
     Stamp,
-    btauth::{hex, named},
+    btauth::named,
     claim::{Claim, Form, Once},
     fields,
     refusal::malformed,
 };
+use crate::digest::sha256_hex;
 
 pub(super) const VERSION: HeaderName = HeaderName::from_static("epistula-version");
 const TIMESTAMP: HeaderName = HeaderName::from_static("epistula-timestamp");
@@ -76,7 +76,7 @@ pub async fn sign<S: Signer + ?Sized>(
         return Err(Error::invalid("bad_uuid", format!("{uuid:?} is no UUID")));
     }
     let text = HeaderValue::try_from(uuid).expect("hex digits and dashes are a header value");
-    let digest = hex(&Sha256::digest(body));
+    let digest = sha256_hex(body);
     let mut headers = HeaderMap::with_capacity(9);
     headers.insert(VERSION, HeaderValue::from_static("2"));
     headers.insert(TIMESTAMP, timestamp.into());
@@ -144,7 +144,7 @@ const INTERVAL: u64 = 10_000;
 impl Secrets {
     pub(super) fn check(&self, sender: &NodeId, receiver: &str, timestamp: u64) -> Result<(), Error> {
         let interval = timestamp.div_ceil(INTERVAL);
-        let mut usual = 0;
+        let mut usual = None;
         for (offset, signature) in &self.0 {
             let from = |first: u64| first.saturating_add(*offset).saturating_sub(1);
             let (short, long) = (from(interval), from(interval.saturating_mul(INTERVAL)));
@@ -154,17 +154,19 @@ impl Secrets {
                 format!("{short}.{sender}"),
                 format!("{long}.0.{sender}"),
             ];
-            // A client spells all three the same way: the one that fitted is tried first.
-            let fits = (0..spellings.len())
-                .map(|tried| (usual + tried) % spellings.len())
-                .find(|at| verify(SCHEME, sender, spellings[*at].as_bytes(), signature).is_ok());
-            usual = fits.ok_or_else(|| {
-                Error::new(
-                    synapse_core::ErrorKind::Unauthenticated,
+            // A client spells all three the same way, and each spelling that is tried costs a verification.
+            let fits = |at: &usize| verify(SCHEME, sender, spellings[*at].as_bytes(), signature).is_ok();
+            usual = match usual {
+                Some(usual) => Some(usual).filter(fits),
+                None => (0..spellings.len()).find(fits),
+            };
+            if usual.is_none() {
+                return Err(Error::new(
+                    ErrorKind::Unauthenticated,
                     "bad_signature",
                     format!("the secret signature {offset} is not of {sender}, or of another interval"),
-                )
-            })?;
+                ));
+            }
         }
         Ok(())
     }

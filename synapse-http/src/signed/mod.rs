@@ -42,25 +42,29 @@
 //! | --- | --- |
 //! | `malformed_auth` | a header is missing, empty, doubled or malformed, or its scheme is not taken here |
 //! | `wrong_receiver` | signed for another node, or for none |
-//! | `stale_request` | signed too long ago, or in the future |
+//! | `stale_request` | signed too long ago, or in the future, or its body was not whole in time |
 //! | `unknown_caller` | the signer is not in the directory, or not in a role that may call |
 //! | `insufficient_stake` | the signer staked too little |
 //! | `bad_signature` | another's signature, or of another request |
 //! | `replayed_request` | a request that was here already, or may have been before this node started |
 //!
-//! Two more are not 401: `body_too_large` (413), and `replay_store_full` (503), since nothing live is ever forgotten to
-//! make room.
+//! Three more are not 401: `body_too_large` (413); `replay_store_full` (503), since nothing live is ever forgotten to
+//! make room; and `unproved_bodies_full` (503), since bodies are held before it is known whose they are.
 //!
 //! # In which order
 //! Shape, receiver, freshness, membership and stake, body, signature, replay. The first four need the headers alone, so that
 //! nobody's body is read or hashed who does not even claim to be a member. That membership comes before the signature gives
 //! nothing away (the directory is public) and writes nothing; what matters is that the replay store is written last: an
-//! attacker cannot burn a victim's nonces. Whoever claims a member's name can have a body read and hashed, within
-//! the [bound](Verifier::max_body_bytes).
+//! attacker cannot burn a victim's nonces.
+//!
+//! Whoever claims a member's name can have a body read and hashed. What that takes is bounded: of one body
+//! [so much](Verifier::max_body_bytes), of all of them [so much](Verifier::max_unproved_bytes), and for no longer than the
+//! request is fresh, 12 s at most; a body that is not whole by then is refused as `stale_request`.
 //!
 //! # What it costs
 //! A signature of either scheme takes some 40 µs to verify in a release build: less than handing it to another thread would
-//! be worth, so it is verified where the request is. A request of Epistula has up to four.
+//! be worth, so it is verified where the request is. One of btauth has one;
+//! one of Epistula four, or up to seven where its secret signatures are spelled unusually.
 
 pub mod btauth;
 mod claim;
@@ -71,6 +75,7 @@ mod identity;
 mod refusal;
 mod replay;
 mod stamp;
+mod unproved;
 mod verifier;
 
 pub(crate) use self::{

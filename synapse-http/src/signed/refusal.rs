@@ -67,6 +67,18 @@ fn stale(message: String) -> Error {
         .with_hint("keep both machines' clocks in step, and sign each attempt as it is sent")
 }
 
+pub(super) fn too_slow(claim: &Claim, now: Stamp) -> Error {
+    refused(
+        "stale_request",
+        format!(
+            "the request was signed at {}, and its body was not whole when its {} were over; this node's clock is {now}",
+            claim.signed_at,
+            seconds(claim.longest_age()),
+        ),
+    )
+    .with_hint("send the body at once, and sign each attempt as it is sent")
+}
+
 pub(super) fn bad_signature(claim: &Claim, now: Stamp, cause: Error) -> Error {
     let (scheme, sender, at) = (claim.scheme, &claim.sender, claim.signed_at);
     refused(
@@ -155,6 +167,16 @@ pub(super) fn full(of_caller: bool, claim: &Claim) -> Error {
         false => "this node remembers as many requests as it can".to_owned(),
     };
     Error::new(ErrorKind::Overloaded, "replay_store_full", message).with_retry(Retry::After(ROOM))
+}
+
+pub(super) fn too_much_unproved(of_caller: bool, sender: &NodeId) -> Error {
+    let message = match of_caller {
+        true => format!("too many long requests in the name of {sender} are on their way at once"),
+        false => "too many long requests are on their way at once".to_owned(),
+    };
+    Error::new(ErrorKind::Overloaded, "unproved_bodies_full", message)
+        .with_retry(Retry::After(ROOM))
+        .with_hint("send it again in a moment, or as a shorter one")
 }
 
 fn seconds(duration: Duration) -> String {

@@ -7,15 +7,19 @@ use bytes::Bytes;
 use http::request::Parts;
 use sha2::{Digest as _, Sha256};
 use synapse_core::{Directory, Error, NodeId, Role, Stake, SystemClock, WallClock, Watch, keys::Scheme};
+use tokio::time::{Instant, sleep};
 
 use super::{
     SignedBy, Stamp,
-    btauth::hex,
     claim::Claim,
     refusal,
     replay::{Bounds, Refused, Replay},
+    unproved::Unproved,
 };
-use crate::router::read_raw;
+use crate::{
+    digest::{hex, sha256_hex},
+    router::read_raw,
+};
 
 /// How far ahead of our clock a signer's may be.
 const SKEW: Duration = Duration::from_secs(2);
@@ -23,6 +27,8 @@ const SKEW: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How much is hashed before others get a turn.
 const PIECE: usize = 256 * 1024;
+const MAX_BODY: usize = 16 << 20;
+const MAX_UNPROVED: usize = 256 << 20;
 
 /// Checks that a request was signed for this node, by a member of its subnet, now, and for the first time.
 ///
@@ -43,6 +49,8 @@ pub struct Verifier {
     roles: Option<Vec<Role>>,
     schemes: Option<Vec<Scheme>>,
     max_body: usize,
+    max_unproved: usize,
+    unproved: Unproved,
     epistula: bool,
     needs_receiver: bool,
     clock: Arc<dyn WallClock>,
@@ -65,7 +73,9 @@ impl Verifier {
             least_stake: Stake::default(),
             roles: None,
             schemes: None,
-            max_body: 16 << 20,
+            max_body: MAX_BODY,
+            max_unproved: MAX_UNPROVED,
+            unproved: Unproved::bounded(MAX_UNPROVED, MAX_BODY),
             epistula: false,
             needs_receiver: true,
             clock,
@@ -92,11 +102,18 @@ impl Verifier {
         self
     }
 
-    /// How long a body may be, in bytes as it is sent; 413 beyond. 16 MiB unless set. It is held in memory while it is
-    /// hashed, also for whoever only claims to be a member.
+    /// How long a body may be, in bytes as it is sent; 413 beyond. 16 MiB unless set.
     pub fn max_body_bytes(mut self, limit: usize) -> Self {
         self.max_body = limit;
-        self
+        self.bound_unproved()
+    }
+
+    /// How much memory bodies may take at once before their signatures are checked, which takes the whole body: 256 MiB
+    /// unless set, a quarter of it for those in one member's name, and room for one body at least; 503 beyond. The first
+    /// 64 KiB of each body do not count.
+    pub fn max_unproved_bytes(mut self, limit: usize) -> Self {
+        self.max_unproved = limit;
+        self.bound_unproved()
     }
 
     /// Takes Epistula v2, too, which [leaves method and path unsigned](super::epistula).
@@ -136,7 +153,7 @@ impl Verifier {
                 return;
             }
             let wait = opens.since(now) + Duration::from_millis(1);
-            tokio::time::sleep(wait.min(LOOK_AGAIN)).await;
+            sleep(wait.min(LOOK_AGAIN)).await;
         }
     }
 
@@ -146,14 +163,19 @@ impl Verifier {
     /// As [the module](super) says, but for the body's bound: it is there already.
     pub fn check(&self, head: &Parts, body: &[u8]) -> Result<SignedBy, Error> {
         let (claim, signed_by) = self.vet(head)?;
-        self.prove(head, &claim, &hex(&Sha256::digest(body)))?;
+        self.prove(head, &claim, &sha256_hex(body))?;
         Ok(signed_by)
     }
 
     /// As [`check`](Self::check), reading the body only where the head says that it is worth it.
     pub(super) async fn admit(&self, head: &Parts, body: Body) -> Result<(SignedBy, Bytes), Error> {
         let (claim, signed_by) = self.vet(head)?;
-        let body = read_raw(&head.headers, body, self.max_body).await?;
+        let mut share = self.unproved.share(&claim.sender);
+        let body = tokio::select! {
+            biased;
+            read = read_raw(&head.headers, body, self.max_body, |bytes| share.grow(bytes)) => read?,
+            () = self.outlived(&claim) => return Err(refusal::too_slow(&claim, self.now())),
+        };
         let mut digest = Sha256::new();
         for piece in body.chunks(PIECE) {
             digest.update(piece);
@@ -163,6 +185,25 @@ impl Verifier {
         }
         self.prove(head, &claim, &hex(&digest.finalize()))?;
         Ok((signed_by, body))
+    }
+
+    /// Resolves once a request is no longer fresh, or has had the time for it by a clock that nobody sets.
+    async fn outlived(&self, claim: &Claim) {
+        let longest = claim.longest_age();
+        let latest = Instant::now() + longest + SKEW;
+        loop {
+            let age = self.now().since(claim.signed_at);
+            if age > longest || Instant::now() >= latest {
+                return;
+            }
+            let wait = longest - age + Duration::from_millis(1);
+            sleep(wait.min(LOOK_AGAIN)).await;
+        }
+    }
+
+    fn bound_unproved(mut self) -> Self {
+        self.unproved = Unproved::bounded(self.max_unproved, self.max_body);
+        self
     }
 
     pub(super) fn now(&self) -> Stamp {
@@ -243,6 +284,7 @@ impl fmt::Debug for Verifier {
             .field("roles", &self.roles)
             .field("schemes", &self.schemes)
             .field("max_body", &self.max_body)
+            .field("max_unproved", &self.max_unproved)
             .field("epistula", &self.epistula)
             .field("needs_receiver", &self.needs_receiver)
             .field("started", &self.started)

@@ -11,7 +11,7 @@ use rcgen::{
     date_time_ymd,
 };
 use rustls::{
-    crypto::ring,
+    crypto::ring::sign::any_ecdsa_type,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
     sign::CertifiedKey,
 };
@@ -20,8 +20,12 @@ use synapse_core::{
     keys::{Signature, Signer},
 };
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
-use super::claim::{EXTENSION, NodeClaim, Terms};
+use super::{
+    claim::{EXTENSION, NodeClaim, Terms},
+    current::Certified,
+};
 
 /// Clocks differ: a certificate is valid this long before it is made.
 const BACKDATED: Duration = Duration::from_secs(3600);
@@ -41,13 +45,15 @@ impl NodeCertificate {
     /// Makes a P-256 key and has `signer` vouch for it, from an hour ago until `validity` from now (1 s to 30 days).
     ///
     /// # Errors
-    /// What `signer` said, or `signer_timeout` after 30 s; `tls_certificate` where the key or the certificate cannot be made.
+    /// What `signer` said, or `signer_timeout` after 30 s; `signer_unfit` where peers would refuse what it signed, such as
+    /// with another key than that of its address; `tls_certificate` where the key or the certificate cannot be made.
     pub async fn issue(
         signer: &dyn Signer,
         validity: Duration,
         clock: &dyn WallClock,
     ) -> Result<Self, Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(not_made)?;
+        let key = Zeroizing::new(key);
         let now = clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let terms = Terms {
             not_before: now.saturating_sub(BACKDATED).as_secs(),
@@ -62,14 +68,11 @@ impl NodeCertificate {
             terms,
             tls_key,
         };
-        let certificate = params(&claim).self_signed(&key).map_err(not_made)?;
-        let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let key = CertifiedKey::from_der(
-            vec![certificate.der().clone()],
-            private,
-            &ring::default_provider(),
-        )
-        .map_err(not_made)?;
+        claim.check(signer.address(), clock.now()).map_err(unfit)?;
+        let certificate = params(&claim).self_signed(&*key).map_err(not_made)?;
+        let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialized_der()));
+        let private = any_ecdsa_type(&private).map_err(not_made)?;
+        let key = CertifiedKey::new(vec![certificate.der().clone()], private);
         Ok(Self {
             claim,
             key: Arc::new(key),
@@ -87,9 +90,11 @@ impl NodeCertificate {
     pub fn der(&self) -> &[u8] {
         self.key.cert.first().map_or(&[], |certificate| certificate)
     }
+}
 
-    pub(super) fn key(&self) -> &Arc<CertifiedKey> {
-        &self.key
+impl Certified for NodeCertificate {
+    fn certified(self) -> Arc<CertifiedKey> {
+        self.key
     }
 }
 
@@ -145,6 +150,18 @@ fn utf8_string(text: &str) -> Vec<u8> {
     der.push(length);
     der.extend_from_slice(text.as_bytes());
     der
+}
+
+fn unfit(error: Error) -> Error {
+    Error::invalid(
+        "signer_unfit",
+        format!(
+            "every peer would refuse the certificate that the node's signer vouched for: {}",
+            error.message()
+        ),
+    )
+    .with_hint("let the signer hold the key of the address that it names")
+    .with_source(error)
 }
 
 fn not_made(error: impl std::error::Error + Send + Sync + 'static) -> Error {

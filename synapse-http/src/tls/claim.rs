@@ -1,11 +1,7 @@
 //! What a node's certificate says, and whether that is so.
 
-use std::{
-    fmt::Write as _,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sha2::{Digest as _, Sha256};
 use synapse_core::{
     Error, NodeId,
     keys::{Scheme, Signature, verify},
@@ -15,6 +11,8 @@ use x509_parser::{
     parse_x509_certificate,
     time::ASN1Time,
 };
+
+use crate::digest::sha256_hex;
 
 /// The extension by which a certificate says whose it is: `2.25.818789980466764373.1`.
 pub const EXTENSION: [u64; 4] = [2, 25, 818_789_980_466_764_373, 1];
@@ -90,7 +88,7 @@ impl NodeClaim {
     /// `tls_wrong_key`, naming the expected and the found address; `tls_expired`, with the certificate's times and `now`;
     /// `tls_not_a_node` where it would be valid for longer than 31 days.
     pub fn check(&self, member: &NodeId, now: SystemTime) -> Result<(), Error> {
-        if !is_same(&self.node, member) {
+        if self.node != *member {
             let found = &self.node;
             return Err(wrong_key(format!(
                 "a certificate of {member} is expected, and one of {found} was shown"
@@ -140,14 +138,8 @@ impl NodeClaim {
 impl Terms {
     /// What a node's key signs.
     pub(super) fn message(self, tls_key: &[u8]) -> String {
-        let digest = Sha256::digest(tls_key);
-        let mut message = String::from("synapse-tls/1\n");
-        for byte in digest {
-            write!(message, "{byte:02x}").expect("a string takes what is written to it");
-        }
-        write!(message, "\n{}\n{}", self.not_before, self.not_after)
-            .expect("a string takes what is written to it");
-        message
+        let digest = sha256_hex(tls_key);
+        format!("synapse-tls/1\n{digest}\n{}\n{}", self.not_before, self.not_after)
     }
 
     fn check(self, member: &NodeId, now: SystemTime) -> Result<(), Error> {
@@ -197,12 +189,6 @@ fn words(said: &str) -> Result<(NodeId, Scheme, Signature), Error> {
     synapse_core::keys::check_address(scheme, &node).map_err(|_| unreadable())?;
     let signature = Signature::from_hex(signature).map_err(|_| unreadable())?;
     Ok((node, scheme, signature))
-}
-
-/// An EVM address means the same in any case.
-fn is_same(found: &NodeId, expected: &NodeId) -> bool {
-    let (found, expected) = (found.as_str(), expected.as_str());
-    found == expected || (expected.starts_with("0x") && found.eq_ignore_ascii_case(expected))
 }
 
 /// A time as people read it.

@@ -40,9 +40,15 @@
 //! | `tls_not_a_node` | an ordinary certificate, or something that is none |
 //! | `tls_key_not_held` | the certificate is the member's, and the other end has not its key |
 //! | `tls_downgraded` | the other end answered without TLS, or with an older one |
+//!
+//! # What does this rest on?
+//! On the directory: whoever can change what a node reads there says which key is the member's. So the way from a node to
+//! its chain must be protected as well: by a chain client that pins the chain's own key, or on the loopback of the
+//! machine. Over plain HTTP across a network, all of this proves nothing.
 
 mod certificate;
 mod claim;
+mod current;
 mod dial;
 mod fault;
 mod node;

@@ -1,22 +1,12 @@
 //! What a node serves with: a certificate that renews itself.
 
-use std::{
-    fmt,
-    sync::{Arc, RwLock},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use rustls::{
-    ServerConfig,
-    crypto::ring,
-    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
-    sign::CertifiedKey,
-    version::TLS13,
-};
+use rustls::{ServerConfig, crypto::ring, server::NoServerSessionStorage, version::TLS13};
 use synapse_core::{Error, SystemClock, WallClock, keys::Signer};
 use tokio::{sync::Mutex, time::sleep};
 
-use super::{HTTP_1_1, NodeCertificate, certificate::within_bounds};
+use super::{HTTP_1_1, NodeCertificate, certificate::within_bounds, current::Current};
 
 const VALIDITY: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -45,15 +35,11 @@ struct Shared {
     signer: Arc<dyn Signer>,
     clock: Arc<dyn WallClock>,
     validity: Duration,
-    current: Arc<Current>,
+    current: Arc<Current<NodeCertificate>>,
     config: Arc<ServerConfig>,
     /// Held while a certificate is made, so that two who find it due make one.
     renewing: Mutex<()>,
 }
-
-/// The certificate that handshakes show.
-#[derive(Debug)]
-struct Current(RwLock<NodeCertificate>);
 
 impl NodeTls {
     /// TLS of the node that `signer` signs for, with a certificate for 7 days.
@@ -73,7 +59,8 @@ impl NodeTls {
         }
     }
 
-    /// Makes a new TLS key and certificate. New connections get it; those that exist go on.
+    /// Makes a new TLS key and certificate. New connections get it; those that exist go on, on the old key: whoever keeps
+    /// one in a pool, as nodes of ours do for 20 s of idling, sends further requests over it.
     ///
     /// # Errors
     /// As [`NodeCertificate::issue`]; the certificate stays as it was.
@@ -125,7 +112,7 @@ impl NodeTls {
             ..
         } = &*self.0;
         let fresh = NodeCertificate::issue(signer, *validity, &**clock).await?;
-        *self.0.current.0.write().expect(UNPOISONED) = fresh;
+        self.0.current.set(fresh);
         Ok(())
     }
 }
@@ -167,7 +154,7 @@ impl NodeTlsBuilder {
     /// As [`NodeCertificate::issue`].
     pub async fn build(self) -> Result<NodeTls, Error> {
         let first = NodeCertificate::issue(&self.signer, self.validity, &*self.clock).await?;
-        let current = Arc::new(Current(RwLock::new(first)));
+        let current = Arc::new(Current::new(first));
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| Error::internal("tls_failed", "TLS 1.3 could not be set up").with_source(error))?
@@ -185,19 +172,5 @@ impl NodeTlsBuilder {
             config: Arc::new(config),
             renewing: Mutex::new(()),
         })))
-    }
-}
-
-const UNPOISONED: &str = "nothing panics while it holds the certificate";
-
-impl Current {
-    fn get(&self) -> NodeCertificate {
-        self.0.read().expect(UNPOISONED).clone()
-    }
-}
-
-impl ResolvesServerCert for Current {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.get().key().clone())
     }
 }

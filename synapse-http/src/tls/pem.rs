@@ -3,19 +3,18 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, RwLock},
+    sync::Arc,
 };
 
 use rustls::{
     ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use synapse_core::Error;
 
-use super::HTTP_1_1;
+use super::{HTTP_1_1, current::Current};
 
 /// An ordinary certificate and its key, of PEM files: for a gateway that users reach by a name. A clone shares both.
 ///
@@ -36,12 +35,9 @@ pub struct PemFiles(Arc<Shared>);
 struct Shared {
     certificate: PathBuf,
     key: PathBuf,
-    current: Arc<Current>,
+    current: Arc<Current<Arc<CertifiedKey>>>,
     config: Arc<ServerConfig>,
 }
-
-#[derive(Debug)]
-struct Current(RwLock<Arc<CertifiedKey>>);
 
 impl PemFiles {
     /// Reads a certificate, with those between it and its root behind it, and its key.
@@ -50,7 +46,7 @@ impl PemFiles {
     /// `tls_files` where a file cannot be read or holds something else, or where the key is another's.
     pub fn read(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self, Error> {
         let (certificate, key) = (certificate.into(), key.into());
-        let current = Arc::new(Current(RwLock::new(read(&certificate, &key)?)));
+        let current = Arc::new(Current::new(read(&certificate, &key)?));
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::internal("tls_failed", "TLS could not be set up").with_source(error))?
@@ -71,7 +67,7 @@ impl PemFiles {
     /// As [`read`](Self::read); what was there before stays.
     pub fn reload(&self) -> Result<(), Error> {
         let fresh = read(&self.0.certificate, &self.0.key)?;
-        *self.0.current.0.write().expect(UNPOISONED) = fresh;
+        self.0.current.set(fresh);
         Ok(())
     }
 
@@ -86,14 +82,6 @@ impl fmt::Debug for PemFiles {
             .field("certificate", &self.0.certificate)
             .field("key", &self.0.key)
             .finish_non_exhaustive()
-    }
-}
-
-const UNPOISONED: &str = "nothing panics while it holds the certificate";
-
-impl ResolvesServerCert for Current {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().expect(UNPOISONED).clone())
     }
 }
 

@@ -19,6 +19,7 @@ mod tls;
 mod tls_hop;
 mod tls_members;
 mod tls_signed;
+mod tls_signers;
 mod tls_vet;
 mod upstream;
 mod waits;

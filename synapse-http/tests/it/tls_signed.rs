@@ -83,19 +83,23 @@ async fn usually_members_are_public_and_have_tls() {
 }
 
 #[tokio::test]
-async fn an_api_for_nodes_is_not_served_in_plain_text_to_other_machines() {
+async fn an_api_is_served_in_plain_text_to_other_machines_unless_it_is_for_nodes_or_that_is_refused() {
     let charlie = key("//Charlie").address().clone();
     let tls = NodeTls::new(key("//Charlie")).await.unwrap();
     type Tune = Box<dyn Fn(Server) -> Server>;
     let with_tls: Tune = Box::new(move |server| server.tls(tls.clone()));
     let allowed: Tune = Box::new(|server| server.allow_plain_http(true));
     let plain: Tune = Box::new(|server| server);
+    let told: Tune = Box::new(|server| server.allow_plain_http(false));
     for (address, tune, signed, code) in [
         ("0.0.0.0:0", &plain, true, Some("plain_http_refused")),
         ("0.0.0.0:0", &with_tls, true, None),
         ("0.0.0.0:0", &allowed, true, None),
         ("0.0.0.0:0", &plain, false, None),
         ("127.0.0.1:0", &plain, true, None),
+        ("0.0.0.0:0", &told, false, Some("plain_http_refused")),
+        ("0.0.0.0:0", &told, true, Some("plain_http_refused")),
+        ("127.0.0.1:0", &told, false, None),
     ] {
         let api = if signed {
             api_of(&charlie).0

@@ -56,7 +56,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// listed then was tried (waiting 10 s at most): a gateway starts even while no miner is up. From then on
 ///
 /// - a miner that joins is initialised in the background, again and again until it answers, and asked only then;
-/// - a miner that leaves or moves is asked no more, its replies under way may end (30 s at most), and it is shut down;
+/// - a miner that leaves or moves is asked no more, its replies under way may end (30 s at most, unless it falls silent
+///   before; then they are ended with the error `miner_left`), and it is shut down;
 /// - each miner's health and capabilities are looked at every 5 s. Two looks missed, or one unhealthy, and it is
 ///   asked no more until it can be initialised again;
 /// - what waits on a miner that stopped answering is ended, see [below](#a-miner-that-stops-answering);
@@ -86,7 +87,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// Both are the error `miner_silent`, and a failure of the miner. An answer of any kind begins the count anew: a miner
 /// that says it is unhealthy, or refuses connections because it is being shut down, may finish what it has. A miner that
-/// is merely slow is left alone, and so is a stream that still moves.
+/// is merely slow is left alone, and so is a stream that still moves. One that freezes after it said so is noticed as
+/// others are, or a few seconds later where it freezes as it is initialised again.
+///
+/// Who answers or refuses in a miner's stead, as a balancer before it may, hides that it is frozen: then what waits on it
+/// is ended by [`first_content_within`](Self::first_content_within) and the limits of its connection.
 ///
 /// [`shutdown`](InferenceModule::shutdown) drains and ends all of it (where it is given up midway, the next
 /// `initialize` first brings it to its end); dropping the pool ends its tasks at once, and

@@ -12,6 +12,11 @@ pub(super) struct Settings {
     /// Pause between two looks at a member that answers.
     pub(super) probe_interval: Duration,
     /// Wait for a member's health: how late a busy member may be.
+    ///
+    /// More than the 3 s that a member served by `synapse-http` gives its own engine before it says that it is unhealthy: so
+    /// an engine that hangs is heard of, and not taken for silence. Nothing hangs on the limits of the module that asks
+    /// (connecting, a small reply): where one of them runs out first, that is silence too, as long as its error says
+    /// [`Timeout`](synapse_core::ErrorKind::Timeout).
     pub(super) probe_timeout: Duration,
     /// Wait for a member's `initialize`.
     pub(super) initialize_timeout: Duration,

@@ -1,10 +1,13 @@
 //! Looking after one member, from its joining to its leaving.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use semver::VersionReq;
-use synapse_core::{Error, InferenceModule as _, ModuleCapabilities};
-use tokio::{sync::Semaphore, time::sleep};
+use synapse_core::{Error, ErrorKind, InferenceModule as _, ModuleCapabilities};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 
 use super::{
     miner::{Miner, bounded},
@@ -42,24 +45,26 @@ impl Care {
         }
     }
 
-    /// Looks after `miner` until it leaves; then lets its bodies end, for a while, and shuts it down.
+    /// Looks after `miner` until it left and nothing is under way with it; then shuts it down.
     pub(super) async fn tend(self: Arc<Self>, miner: Arc<Miner>) {
         tokio::select! {
             biased;
-            () = miner.left() => {}
+            () = self.let_go(&miner) => {}
+            // Also as it leaves: it may be why it leaves that it answers no more.
             () = self.keep_ready(&miner) => {}
         }
-        let Settings {
-            drain,
-            shutdown_timeout,
-            ..
-        } = self.settings;
-        if tokio::time::timeout(drain, miner.drained()).await.is_err() {
-            tracing::warn!(miner = %miner.node(), in_flight = miner.in_flight(), "replies outlast the drain");
-        }
-        let ending = miner.module().shutdown();
-        if let Err(error) = bounded("did not shut down", shutdown_timeout, ending).await {
+        let (limit, ending) = (self.settings.shutdown_timeout, miner.module().shutdown());
+        if let Err(error) = bounded("did not shut down", limit, ending).await {
             tracing::warn!(miner = %miner.node(), %error, "a miner did not shut down");
+        }
+    }
+
+    /// Waits until it leaves, lets what is under way with it end, for a while, and ends what is left.
+    async fn let_go(&self, miner: &Miner) {
+        miner.left().await;
+        if timeout(self.settings.drain, miner.drained()).await.is_err() {
+            tracing::warn!(miner = %miner.node(), in_flight = miner.in_flight(), "replies outlast the drain, and are ended");
+            miner.silence().leave();
         }
     }
 
@@ -88,16 +93,28 @@ impl Care {
             if news {
                 self.roster.note_change();
             }
-            sleep(self.random.jittered(pause)).await;
+            let next = self.pause_before_retry(miner, &error, pause);
+            sleep(self.random.jittered(next)).await;
             pause = (pause * 2).min(self.settings.retry_pause_max);
+        }
+    }
+
+    /// `pause`, or less where something is under way: whoever waits on a member that is not ready waits no longer for it
+    /// to be found silent than with one that is.
+    fn pause_before_retry(&self, miner: &Miner, error: &Error, pause: Duration) -> Duration {
+        match error.kind() {
+            _ if miner.in_flight() == 0 => pause,
+            ErrorKind::Timeout => self.settings.retry_pause,
+            _ => pause.min(self.settings.probe_interval),
         }
     }
 
     async fn initialize(&self, miner: &Miner) -> Result<(), Error> {
         {
             let _permit = self.initializing.acquire().await;
-            // Whether one that fell silent is back is known sooner than whether it can be initialised.
-            if miner.silence().is_any()
+            // Whether one that fell silent is back is known sooner than whether it can be initialised; and one that has
+            // something under way may fall silent now.
+            if (miner.silence().is_any() || miner.in_flight() > 0)
                 && let Err(error) = self.examine(miner).await
                 && !says_so(&error)
             {

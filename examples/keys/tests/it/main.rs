@@ -171,6 +171,49 @@ fn a_rotated_key_and_a_changed_passphrase_are_the_new_ones() {
             .join(format!("keys/next/hotkeys/default.{ADDRESS}.json"))
             .is_file()
     );
+    let old = format!("next@{ADDRESS}");
+    assert_eq!(done(folder, &["export", &old], ""), PHRASE);
+    assert_eq!(json(folder, &["show", &old], "")["address"], ADDRESS);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn while_it_has_a_key_the_program_writes_no_core() {
+    use std::{
+        io::{BufRead as _, BufReader},
+        os::unix::process::ExitStatusExt as _,
+    };
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    /// Aborts a program once it has said `word` on standard error, and says whether the system wrote a core of it.
+    fn dumps_core(folder: &Path, script: &str, word: &str) -> bool {
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("ulimit -c unlimited 2>&-; {script}"), "sh"])
+            .arg(env!("CARGO_BIN_EXE_keys"))
+            .env("KEY_PASSPHRASE", PASSPHRASE)
+            .env("RUST_LOG", "debug")
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line.contains(word)));
+        kill_process(Pid::from_child(&child), Signal::ABORT).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(6), "{status}");
+        status.core_dumped()
+    }
+
+    let folder = with_key();
+    // It waits for the message with the key unlocked.
+    let sign = r#"exec "$1" sign node --passphrase-env KEY_PASSPHRASE"#;
+    if !dumps_core(folder.path(), "echo waiting >&2; exec cat", "waiting") {
+        eprintln!("skipped: this system writes no core of any process");
+        return;
+    }
+    assert!(!dumps_core(folder.path(), sign, "unlocked"));
 }
 
 #[test]

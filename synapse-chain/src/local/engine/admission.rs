@@ -6,9 +6,10 @@ use super::{Engine, Shared, Verdict};
 use crate::{
     Receipt, SignedTransaction, Transaction, TxHash,
     local::{
-        call::{Entry, LocalCall},
+        call::{Entry, LocalCall, Taken},
         mempool::{self, Slot},
     },
+    transaction::check_local,
 };
 
 /// For how many blocks a transaction may be valid. Its receipt is kept for longer.
@@ -17,14 +18,15 @@ const LONGEST_VALIDITY: u64 = 128;
 impl Engine {
     /// Lets a transaction wait for a block, where it can ever be in one.
     pub(in crate::local) fn admit(&self, signed: SignedTransaction) -> Result<Verdict, Error> {
+        let taken = Taken::try_from(signed)?;
         let Transaction {
             chain,
             account,
             nonce,
             valid_until,
             ..
-        } = signed.verify()?;
-        if chain != self.chain {
+        } = taken.transaction();
+        if *chain != self.chain {
             return Err(Error::invalid(
                 "wrong_chain",
                 format!(
@@ -34,26 +36,28 @@ impl Engine {
             ));
         }
         let slot = Slot {
-            account,
-            nonce,
-            valid_until,
+            account: account.clone(),
+            nonce: *nonce,
+            valid_until: *valid_until,
         };
-        let (hash, size) = (signed.hash(), signed.size());
+        // What costs least comes first, and signatures are verified while others go on.
+        self.running()?.check(&slot)?;
+        taken.verify()?;
+        let (hash, size) = (taken.signed().hash(), taken.signed().size());
         let mut shared = self.running()?;
-        let committed = shared.nonce(&slot.account);
-        if nonce >= committed {
-            mempool::check_validity(&slot, shared.head.block, LONGEST_VALIDITY)?;
-        }
-        if !shared.state.knows(&slot.account) {
-            return Err(unknown_account(&slot.account));
-        }
+        let committed = shared.check(&slot)?;
         shared
             .mempool
-            .add_signed(Entry::Signed(signed), hash, slot, size, committed)
+            .add_signed(Entry::Signed(Box::new(taken)), hash, slot, size, committed)
     }
 
     /// Lets a call of this process wait for a block.
     pub(in crate::local) fn admit_local(&self, call: LocalCall) -> Result<Verdict, Error> {
+        match &call {
+            LocalCall::Fund { account, .. } => check_local(account, None)?,
+            LocalCall::Act { account, call } => check_local(account, call)?,
+            LocalCall::CreateSubnet { .. } => {}
+        }
         let entry = Entry::Local(call);
         let hash = TxHash::of(&serde_json::to_vec(&entry).expect("calls have string keys only"));
         self.running()?.mempool.add_local(entry, hash)
@@ -79,6 +83,21 @@ impl Engine {
             None => Ok(shared),
             Some(cause) => Err(cause.clone()),
         }
+    }
+}
+
+impl Shared {
+    /// Whether a transaction of this account can still be in a block, or was in one; returns the account's nonce.
+    fn check(&self, slot: &Slot) -> Result<u64, Error> {
+        let committed = self.nonce(&slot.account);
+        if slot.nonce < committed {
+            return Err(mempool::replayed(&slot.account, slot.nonce, committed));
+        }
+        mempool::check_validity(slot, self.head.block, LONGEST_VALIDITY)?;
+        if !self.state.knows(&slot.account) {
+            return Err(unknown_account(&slot.account));
+        }
+        Ok(committed)
     }
 }
 

@@ -1,13 +1,14 @@
 //! The engine: takes calls, makes blocks, commits them, and tells whoever waits.
 //!
-//! Two locks. Whoever makes a block holds `making` from its first call to its commit. `shared` is held only while calls
+//! Two locks. Whoever makes a block has its [`Turn`] from its first call to its commit. `shared` is held only while calls
 //! are taken or applied, never during a write to disk: readers meanwhile see the last committed block.
 
 mod admission;
 mod make;
 mod read;
+mod turn;
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use synapse_core::{BlockNumber, Error, Watch, WatchSender};
 
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{ChainId, Head, TxHash};
 
-pub(super) use self::admission::told;
+pub(super) use self::{admission::told, turn::Turn};
 
 /// When a block is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,18 +41,13 @@ pub(super) enum Pace {
 pub(crate) struct Engine {
     chain: ChainId,
     pace: Pace,
-    /// Only whoever holds `making` writes to it.
+    /// Only whoever has its turn writes to it.
     store: Option<Store>,
-    making: Mutex<Making>,
-    shared: Mutex<Shared>,
-    head: WatchSender<Head>,
-}
-
-/// What is needed to make a block.
-#[derive(Debug)]
-struct Making {
     clock: BlockClock,
     genesis: TxHash,
+    turn: Mutex<()>,
+    shared: Mutex<Shared>,
+    head: WatchSender<Head>,
 }
 
 /// What is read while a block is made.
@@ -97,10 +93,9 @@ impl Engine {
             chain: genesis.chain.clone(),
             pace,
             store,
-            making: Mutex::new(Making {
-                clock,
-                genesis: genesis.hash(),
-            }),
+            clock,
+            genesis: genesis.hash(),
+            turn: Mutex::new(()),
             shared: Mutex::new(Shared {
                 state,
                 mempool: Mempool::default(),
@@ -119,7 +114,7 @@ impl Engine {
 
     /// Does every stored block again, and compares.
     pub(crate) fn verify(&self) -> Result<u64, Error> {
-        let _still = self.making.lock().expect("no block panics halfway");
+        let _still = self.turn();
         match &self.store {
             Some(store) => replay::verify(store),
             None => Err(
@@ -139,6 +134,7 @@ impl Engine {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().expect("no operation panics halfway")
+        // Where a block panics halfway the chain halts, and its state goes back to the last committed block.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

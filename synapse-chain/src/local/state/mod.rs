@@ -46,6 +46,9 @@ pub(super) struct MemberRecord {
     /// The epoch in which it last changed its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rotated: Option<EpochId>,
+    /// Where it took another's place: the block whose making pays out the epoch in which it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) bound_until: Option<BlockNumber>,
 }
 
 /// What a validator submitted in an epoch.
@@ -131,10 +134,5 @@ impl State {
 
     pub(super) fn discard(&mut self) {
         key::each(self, &mut |table| table.discard());
-    }
-
-    /// The block from which on a member's place can be taken.
-    pub(super) fn immune_until(member: &Member, params: &SubnetParams) -> BlockNumber {
-        BlockNumber(member.active_since.0.saturating_add(params.immunity_blocks))
     }
 }

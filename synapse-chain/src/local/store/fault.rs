@@ -53,7 +53,7 @@ mod some {
     use redb::{Builder, Database, DatabaseError, StorageBackend, backends::FileBackend};
 
     /// The variable that sets a fault in a program that was built with the feature `failpoints`: `no_fsync`,
-    /// `disk_full`, `disk_full@10`, `io_error@10`.
+    /// `disk_full`, `disk_full@10`, `io_error@10`, `panic@10`.
     const VARIABLE: &str = "SYNAPSE_CHAIN_FAULT";
 
     /// What is wrong with the disk; the numbers say how many commits succeed before.
@@ -66,6 +66,8 @@ mod some {
         DiskFull(u64),
         /// Whatever is written or flushed fails.
         IoError(u64),
+        /// The commit panics.
+        Panic(u64),
     }
 
     impl StoreFault {
@@ -76,6 +78,7 @@ mod some {
                 "no_fsync" => Some(Self::NoFsync),
                 "disk_full" => Some(Self::DiskFull(after)),
                 "io_error" => Some(Self::IoError(after)),
+                "panic" => Some(Self::Panic(after)),
                 _ => None,
             }
         }
@@ -115,6 +118,8 @@ mod some {
 
         pub(in crate::local::store) fn before_commit(&self) {
             let commits = self.commits.fetch_add(1, Ordering::Relaxed);
+            let panics = matches!(self.fault, Some(StoreFault::Panic(after)) if commits >= after);
+            assert!(!panics, "a commit panics, injected");
             if let Some(StoreFault::DiskFull(after) | StoreFault::IoError(after)) = self.fault
                 && commits >= after
             {

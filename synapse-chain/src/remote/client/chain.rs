@@ -1,18 +1,19 @@
 //! A chain in another process, as handles need it.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, LazyLock, Mutex},
-};
+use std::sync::{Arc, LazyLock};
 
 use serde::de::DeserializeOwned;
 use synapse_core::{EpochId, Error, NodeId, Stake, SubnetId, Watch, Weights, async_trait};
-use tokio::time::timeout;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 
 use super::{
-    follow::{Follower, Progress, SubnetFollower},
+    follow::follow_head,
     link::Link,
     submit,
+    subnets::{Known, Progress, Subnets},
 };
 use crate::{
     Account, ChainId, Head, Receipt, SignedTransaction, Supply, TxHash,
@@ -20,20 +21,21 @@ use crate::{
     remote::wire,
 };
 
-/// A chain in another process, and the tasks that follow it.
+/// A chain in another process. Tasks follow it, and each of its subnets that somebody watches; they outlive this value
+/// as long as somebody does.
 #[derive(Debug)]
 pub(super) struct RemoteChain {
     link: Arc<Link>,
-    subnets: Mutex<BTreeMap<SubnetId, SubnetFollower>>,
-    _heads: Follower,
+    subnets: Arc<Subnets>,
+    _following: oneshot::Sender<()>,
 }
 
 impl RemoteChain {
     pub(super) fn start(link: Link) -> Self {
         let link = Arc::new(link);
         Self {
-            _heads: Follower::of_chain(link.clone()),
-            subnets: Mutex::default(),
+            _following: follow_head(link.clone()),
+            subnets: Arc::default(),
             link,
         }
     }
@@ -49,15 +51,8 @@ impl RemoteChain {
         self.link.get(&path).await
     }
 
-    fn with_follower<T>(&self, subnet: SubnetId, read: impl FnOnce(&SubnetFollower) -> T) -> T {
-        let mut subnets = self
-            .subnets
-            .lock()
-            .expect("nothing panics while it holds the subnets");
-        let follower = subnets
-            .entry(subnet)
-            .or_insert_with(|| SubnetFollower::start(self.link.clone(), subnet));
-        read(follower)
+    fn watch<T>(&self, subnet: SubnetId, watch: impl FnOnce(&Known) -> T) -> T {
+        self.subnets.watch(&self.link, subnet, watch)
     }
 }
 
@@ -95,12 +90,12 @@ impl Backend for RemoteChain {
     }
 
     async fn follow(&self, subnet: SubnetId) -> Result<Followed, Error> {
-        let synced = timeout(self.link.waits.patience, self.synced(subnet)).await;
         let followed = self.follow_lazily(subnet);
+        let synced = timeout(self.link.waits.patience, self.synced(subnet)).await;
         match synced {
             Ok(synced) => synced.map(|()| followed),
             Err(_) => {
-                let progress = self.with_follower(subnet, SubnetFollower::progress);
+                let progress = self.watch(subnet, Known::progress);
                 match &*progress.borrow() {
                     Progress::Synced => Ok(followed),
                     Progress::Waiting(Some(error)) => Err(error.clone()),
@@ -111,11 +106,11 @@ impl Backend for RemoteChain {
     }
 
     fn follow_lazily(&self, subnet: SubnetId) -> Followed {
-        self.with_follower(subnet, SubnetFollower::followed)
+        self.watch(subnet, Known::followed)
     }
 
     async fn synced(&self, subnet: SubnetId) -> Result<(), Error> {
-        let mut progress = self.with_follower(subnet, SubnetFollower::progress);
+        let mut progress = self.watch(subnet, Known::progress);
         let reached = progress.wait_for(|progress| match progress {
             Progress::Synced => true,
             Progress::Waiting(Some(error)) => is_verdict(error),
@@ -123,7 +118,7 @@ impl Backend for RemoteChain {
         });
         match reached.await.as_deref() {
             Ok(Progress::Waiting(Some(error))) => Err(error.clone()),
-            // The follower lives as long as the chain's handles, and one of them waits here.
+            // It is followed as long as somebody waits here.
             Ok(_) | Err(_) => Ok(()),
         }
     }
@@ -136,8 +131,22 @@ impl Backend for RemoteChain {
         self.get(format!("/v1/subnets/{subnet}/payouts/{epoch}")).await
     }
 
+    fn deadline(&self) -> Option<Instant> {
+        Some(Instant::now() + self.link.waits.submission)
+    }
+
     async fn submit(&self, transaction: SignedTransaction) -> Result<Receipt, Error> {
-        submit::submit(&self.link, &transaction).await
+        self.submit_until(transaction, self.deadline()).await
+    }
+
+    async fn submit_until(
+        &self,
+        transaction: SignedTransaction,
+        until: Option<Instant>,
+    ) -> Result<Receipt, Error> {
+        let longest = Instant::now() + self.link.waits.submission;
+        let until = until.map_or(longest, |until| until.min(longest));
+        submit::submit(&self.link, &transaction, until).await
     }
 
     async fn receipt(&self, hash: &TxHash) -> Result<Option<Receipt>, Error> {

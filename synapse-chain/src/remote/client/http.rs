@@ -1,15 +1,17 @@
 //! Requests to one chain.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use reqwest::{Client, Response, redirect::Policy};
+use reqwest::{Client, ClientBuilder, Response, Url, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use serde::de::DeserializeOwned;
-use synapse_core::{Endpoint, Error, ErrorKind};
+use synapse_core::{Endpoint, Error, ErrorKind, SystemClock};
+use synapse_http::tls;
 use tokio::time::timeout;
 
+use super::builder::Trust;
 use crate::{
     ChainId,
     remote::{CHAIN_HEADER, problem},
@@ -35,10 +37,10 @@ pub(super) struct Reply {
 }
 
 impl Http {
-    pub(super) fn new(url: &str, patience: Duration) -> Result<Self, Error> {
+    pub(super) fn new(url: &str, trust: &Trust, patience: Duration) -> Result<Self, Error> {
         let base = Endpoint::http(url)?.to_string();
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls()?)
+        let client = trust
+            .client(&base)?
             .redirect(Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
@@ -77,33 +79,34 @@ impl Http {
         self.whole(request).await
     }
 
-    /// A reply that goes on, once its head is there.
-    pub(super) async fn stream(&self, path: &str) -> Result<Response, Error> {
+    /// A reply that goes on, once its head is there; or one that failed.
+    pub(super) async fn stream(&self, path: &str) -> Result<Result<Response, Reply>, Error> {
         let sent = timeout(self.patience, self.client.get(self.url(path)).send());
         let response = sent
             .await
             .map_err(|_| self.silent())?
             .map_err(|error| self.lost(error))?;
         if response.status().is_success() {
-            return Ok(response);
+            return Ok(Ok(response));
         }
-        let status = response.status();
-        let body = timeout(self.patience, self.collect(response))
-            .await
-            .map_err(|_| self.silent())??;
-        Err(problem::read(status, &body))
+        let read = timeout(self.patience, self.reply(response)).await;
+        read.map_err(|_| self.silent())?.map(Err)
     }
 
     async fn whole(&self, request: reqwest::RequestBuilder) -> Result<Reply, Error> {
         let answer = async {
             let response = request.send().await.map_err(|error| self.lost(error))?;
-            Ok(Reply {
-                status: response.status(),
-                chain: chain(&response),
-                body: self.collect(response).await?,
-            })
+            self.reply(response).await
         };
         timeout(self.patience, answer).await.map_err(|_| self.silent())?
+    }
+
+    async fn reply(&self, response: Response) -> Result<Reply, Error> {
+        Ok(Reply {
+            status: response.status(),
+            chain: chain(&response),
+            body: self.collect(response).await?,
+        })
     }
 
     async fn collect(&self, mut response: Response) -> Result<Bytes, Error> {
@@ -129,6 +132,9 @@ impl Http {
     }
 
     pub(super) fn lost(&self, error: reqwest::Error) -> Error {
+        if let Some(refused) = tls::refusal(&error) {
+            return refused;
+        }
         let (code, what) = if error.is_connect() {
             (
                 "chain_unreachable",
@@ -151,10 +157,15 @@ impl Http {
 }
 
 impl Reply {
+    /// What a reply that failed says.
+    pub(super) fn refusal(&self) -> Error {
+        problem::read(self.status, &self.body)
+    }
+
     /// What a reply that succeeded says.
     pub(super) fn document<T: DeserializeOwned>(&self, from: &str) -> Result<T, Error> {
         if !self.status.is_success() {
-            return Err(problem::read(self.status, &self.body));
+            return Err(self.refusal());
         }
         serde_json::from_slice(&self.body).map_err(|error| {
             Error::broken(
@@ -182,8 +193,50 @@ fn chain(response: &Response) -> Option<ChainId> {
     Some(ChainId::new(id))
 }
 
-/// TLS that trusts nobody yet: a chain is reached over plain HTTP, on loopback or behind a tunnel.
-fn tls() -> Result<ClientConfig, Error> {
+impl Trust {
+    /// A client that speaks with nobody but whom this trusts at `base`.
+    fn client(&self, base: &str) -> Result<ClientBuilder, Error> {
+        let builder = Client::builder();
+        match (base.starts_with("https:"), &self.server_key) {
+            (true, Some(key)) => Ok(builder
+                .https_only(true)
+                .tls_backend_preconfigured(tls::client_config(key.clone(), Arc::new(SystemClock))?)),
+            (true, None) => Err(Error::invalid(
+                "chain_key_missing",
+                format!("whether {base} is the chain cannot be told without the key that vouches for it"),
+            )
+            .with_hint("name the key that the chain says it serves with")),
+            (false, Some(key)) => Err(Error::invalid(
+                "key_without_tls",
+                format!("{key} is expected of {base}, and plain HTTP shows no key"),
+            )
+            .with_hint("write the chain's address with https, or leave the key away")),
+            (false, None) if self.plain_http || is_loopback(base) => {
+                Ok(builder.tls_backend_preconfigured(nobody()?))
+            }
+            (false, None) => Err(Error::invalid(
+                "plain_http_refused",
+                format!("{base} is another machine, and whoever is on the way could answer for the chain"),
+            )
+            .with_hint(
+                "serve the chain over https and name its key, or allow plain HTTP within a private network",
+            )),
+        }
+    }
+}
+
+/// Whether an address is of this machine, whatever a resolver says.
+fn is_loopback(base: &str) -> bool {
+    let Ok(url) = Url::parse(base) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default();
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || literal.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// TLS that trusts nobody, for connections that have none.
+fn nobody() -> Result<ClientConfig, Error> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::unavailable("tls_failed", "TLS could not be set up").with_source(error))?;

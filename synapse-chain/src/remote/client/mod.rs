@@ -7,5 +7,7 @@ mod follow;
 mod http;
 mod link;
 mod submit;
+mod subnets;
+mod unknown;
 
-pub use self::builder::RemoteChainBuilder;
+pub use self::{builder::RemoteChainBuilder, unknown::UnknownOutcome};

@@ -9,9 +9,12 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use synapse_core::{Error, ErrorKind, NodeId, Stake};
+use synapse_core::{
+    Error, ErrorKind, NodeId, Stake,
+    keys::{Scheme, check_address},
+};
 
-use super::{Served, answer, read::check_name, submit};
+use super::{Served, answer, submit};
 use crate::{local::LocalCall, remote::wire::Wish};
 
 const LONGEST_BODY: usize = 1024;
@@ -56,6 +59,19 @@ impl Faucet {
     }
 }
 
+/// Whether a key can have this address: what is given to any other is lost, and takes somebody's place.
+fn check(account: &NodeId) -> Result<(), Error> {
+    let schemes = [Scheme::Sr25519, Scheme::Ed25519, Scheme::Secp256k1];
+    let mut checked = schemes.map(|scheme| check_address(scheme, account)).into_iter();
+    match checked.find(Result::is_ok) {
+        Some(_) => Ok(()),
+        None => Err(Error::invalid(
+            "malformed_address",
+            "the faucet gives to the addresses of keys, and this is none",
+        )),
+    }
+}
+
 async fn fund(served: &Served, call: LocalCall) -> Result<(), Error> {
     let receipt = served.backend().submit_local(call).await?;
     receipt.outcome.into_result().map(drop)
@@ -72,7 +88,7 @@ pub(super) async fn give(State(served): State<Arc<Served>>, request: Request) ->
         };
         let body = submit::read(request.into_body(), LONGEST_BODY).await?;
         let Wish { account } = submit::parse(&body)?;
-        check_name(account.as_str())?;
+        check(&account)?;
         faucet.reserve(&account)?;
         let call = LocalCall::Fund {
             account: account.clone(),

@@ -1,25 +1,26 @@
 //! A chain as it goes on, to whoever follows it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::{Path, Request, State},
     response::Response,
 };
 use bytes::Bytes;
-use futures_util::{FutureExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::{HeaderValue, header};
-use synapse_core::{Error, ErrorKind, Retry, SubnetId, Watch};
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use synapse_core::{Directory, Epoch, Error, SubnetId, SubnetParams, Watch};
+use synapse_http::PeerAddr;
+use tokio::time::timeout;
 
-use super::{Served, subnet_id};
+use super::{Served, places::Place, subnet_id};
 use crate::{
     Head,
     backend::Followed,
     remote::{
         problem,
-        wire::{Changes, Members, Update},
+        wire::{Changes, Update},
     },
 };
 
@@ -27,52 +28,66 @@ use crate::{
 struct Follower {
     served: Arc<Served>,
     heads: Watch<Head>,
-    subnet: Option<Followed>,
-    _place: OwnedSemaphorePermit,
+    subnet: Option<(SubnetId, Followed)>,
+    _place: Place,
 }
 
-pub(super) async fn heads(State(served): State<Arc<Served>>) -> Response {
-    answer(served, None).await
+/// What changed of a subnet.
+#[derive(Default)]
+struct News {
+    epoch: Option<Arc<Epoch>>,
+    params: Option<Arc<SubnetParams>>,
+    directory: Option<(SubnetId, Arc<Directory>)>,
 }
 
-pub(super) async fn subnet(State(served): State<Arc<Served>>, Path(id): Path<String>) -> Response {
+pub(super) async fn heads(State(served): State<Arc<Served>>, request: Request) -> Response {
+    answer(served, None, peer(&request)).await
+}
+
+pub(super) async fn subnet(
+    State(served): State<Arc<Served>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
     match subnet_id(&id) {
-        Ok(id) => answer(served, Some(id)).await,
+        Ok(id) => answer(served, Some(id), peer(&request)).await,
         Err(error) => problem::reply(&error),
     }
 }
 
-async fn answer(served: Arc<Served>, subnet: Option<SubnetId>) -> Response {
-    match follow(served, subnet).await {
+fn peer(request: &Request) -> Option<PeerAddr> {
+    request.extensions().get().copied()
+}
+
+async fn answer(served: Arc<Served>, subnet: Option<SubnetId>, peer: Option<PeerAddr>) -> Response {
+    match follow(served, subnet, peer).await {
         Ok(follower) => {
             let events = stream::unfold(follower, |mut follower| async {
                 let event = follower.next().await?;
-                Some((Ok::<_, Error>(event), follower))
+                Some((stream::iter(event.into_iter().map(Ok::<_, Error>)), follower))
             });
+            let events = events.flatten();
             let mut response = Response::new(Body::from_stream(events));
             let headers = response.headers_mut();
             headers.insert(
                 header::CONTENT_TYPE,
                 HeaderValue::from_static("text/event-stream"),
             );
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
         Err(error) => problem::reply(&error),
     }
 }
 
-async fn follow(served: Arc<Served>, subnet: Option<SubnetId>) -> Result<Follower, Error> {
-    let place = served.followers.clone().try_acquire_owned().map_err(|_| {
-        Error::new(
-            ErrorKind::Overloaded,
-            "too_many_followers",
-            "as many follow the chain as it lets",
-        )
-        .with_retry(Retry::After(Duration::from_secs(5)))
-    })?;
+async fn follow(
+    served: Arc<Served>,
+    subnet: Option<SubnetId>,
+    peer: Option<PeerAddr>,
+) -> Result<Follower, Error> {
+    served.check_running()?;
+    let place = served.followers.take(peer.map(|peer| peer.0.ip()))?;
     let subnet = match subnet {
-        Some(id) => Some(served.backend().follow(id).await?),
+        Some(id) => Some((id, served.backend().follow(id).await?)),
         None => None,
     };
     Ok(Follower {
@@ -84,26 +99,43 @@ async fn follow(served: Arc<Served>, subnet: Option<SubnetId>) -> Result<Followe
 }
 
 impl Follower {
-    /// The next event, made when it can be sent: whoever reads slowly skips to what is newest. `None` once the chain
-    /// or its server ends.
-    async fn next(&mut self) -> Option<Bytes> {
-        let changed = tokio::select! {
-            changed = timeout(self.served.keep_alive, changed(&mut self.heads, self.subnet.as_mut())) => changed,
+    /// The next event in pieces, made when it can be sent: whoever reads slowly skips to what is newest. `None` once the
+    /// chain or its server ends.
+    async fn next(&mut self) -> Option<Vec<Bytes>> {
+        let news = tokio::select! {
+            news = timeout(self.served.keep_alive, news(&mut self.heads, self.subnet.as_mut())) => news,
             () = self.served.ended.clone() => return None,
         };
-        match changed {
-            Err(_) => Some(Bytes::from_static(b":\n\n")),
+        match news {
+            Err(_) => Some(vec![Bytes::from_static(b":\n\n")]),
             Ok(None) => None,
-            Ok(Some(subnet)) => {
-                let update = Update {
-                    chain: self.served.backend().chain().clone(),
-                    head: *self.heads.current(),
-                    subnet,
-                };
-                let mut event = b"data: ".to_vec();
-                serde_json::to_writer(&mut event, &update).expect("a directory has a JSON form");
+            Ok(Some(news)) => Some(self.event(&news)),
+        }
+    }
+
+    /// The directory, which is long, is the same bytes for all; the rest is written for each.
+    fn event(&self, news: &News) -> Vec<Bytes> {
+        let update = Update {
+            chain: self.served.backend().chain().clone(),
+            head: *self.heads.current(),
+            subnet: Changes {
+                epoch: news.epoch.as_deref().copied(),
+                params: news.params.as_deref().cloned(),
+                directory: None,
+            },
+        };
+        let mut event = b"data: ".to_vec();
+        serde_json::to_writer(&mut event, &update).expect("an update has a JSON form");
+        match &news.directory {
+            None => {
                 event.extend_from_slice(b"\n\n");
-                Some(event.into())
+                vec![event.into()]
+            }
+            Some((subnet, directory)) => {
+                event.pop();
+                event.extend_from_slice(b",\"directory\":");
+                let directory = self.served.directories.written(*subnet, directory);
+                vec![event.into(), directory, Bytes::from_static(b"}\n\n")]
             }
         }
     }
@@ -111,12 +143,12 @@ impl Follower {
 
 /// Waits for a block, or for a change without one, and says what this follower has not seen. `None` once the chain
 /// ends. Cancel safe.
-async fn changed(heads: &mut Watch<Head>, subnet: Option<&mut Followed>) -> Option<Changes> {
+async fn news(heads: &mut Watch<Head>, subnet: Option<&mut (SubnetId, Followed)>) -> Option<News> {
     fn unseen<T>(watch: &mut Watch<T>) -> Option<Arc<T>> {
         watch.next().now_or_never().flatten()
     }
-    let Some(of) = subnet else {
-        return heads.next().await.map(|_| Changes::default());
+    let Some((id, of)) = subnet else {
+        return heads.next().await.map(|_| News::default());
     };
     let (mut epoch, mut params, mut directory) = (None, None, None);
     tokio::select! {
@@ -125,13 +157,11 @@ async fn changed(heads: &mut Watch<Head>, subnet: Option<&mut Followed>) -> Opti
         Some(changed) = of.params.next() => params = Some(changed),
         changed = of.directory.next() => directory = Some(changed?),
     }
-    Some(Changes {
-        epoch: epoch.or_else(|| unseen(&mut of.epochs)).map(|epoch| *epoch),
-        params: params
-            .or_else(|| unseen(&mut of.params))
-            .map(|params| (*params).clone()),
+    Some(News {
+        epoch: epoch.or_else(|| unseen(&mut of.epochs)),
+        params: params.or_else(|| unseen(&mut of.params)),
         directory: directory
             .or_else(|| unseen(&mut of.directory))
-            .map(|directory| Members::from(&*directory)),
+            .map(|directory| (*id, directory)),
     })
 }

@@ -1,7 +1,9 @@
 //! A chain, served to other processes.
 
+mod directories;
 mod faucet;
 mod follow;
+mod places;
 mod read;
 mod submit;
 
@@ -16,14 +18,14 @@ use axum::{
 };
 use futures_util::{
     FutureExt as _,
-    future::{BoxFuture, Shared, pending},
+    future::{BoxFuture, Shared, pending, select},
 };
 use http::{HeaderValue, header};
 use serde::Serialize;
-use synapse_core::{Error, ErrorKind, Stake, SubnetId};
+use synapse_core::{Error, ErrorKind, Stake, SubnetId, Watch};
 use tokio::sync::Semaphore;
 
-use self::faucet::Faucet;
+use self::{directories::Directories, faucet::Faucet, places::Places};
 use super::{CHAIN_HEADER, problem};
 use crate::{LocalChain, backend::Backend};
 
@@ -49,12 +51,14 @@ pub fn router(chain: LocalChain) -> Router {
 /// | `GET /v1/subnets/{id}/weights/{epoch}`, `…/payouts/{epoch}` | what validators submitted, what was paid out |
 /// | `GET /v1/accounts/{address}` | balance and next nonce |
 /// | `GET /v1/blocks/{height}` | a stored block, byte for byte: its digest is what the next one names as its parent |
+/// | `GET /v1/blocks/{height}/head` | its height, time and digest |
 /// | `POST /v1/transactions` | the receipt of a signed transaction, once it is in a block; 202 and its hash where that takes long |
 /// | `GET /v1/transactions/{hash}` | its receipt |
 /// | `GET /v1/follow`, `/v1/follow/{subnet}` | the newest block, and what changes of a subnet, as server-sent events |
 /// | `POST /v1/faucet` | funds an account, where the operator allows it |
 ///
-/// Every failure is `{"error": {"kind", "code", "message", "hint"}}`. Nothing but the faucet is changed without a
+/// Once the chain [halted](LocalChain::halted) the newest block, followers and transactions are answered with 503 and
+/// `chain_halted`. Every failure is `{"error": {"kind", "code", "message", "hint"}}`. Nothing but the faucet is changed without a
 /// signature.
 #[derive(Clone)]
 #[must_use = "an API does nothing until it is served"]
@@ -62,11 +66,15 @@ pub struct ChainApi {
     chain: LocalChain,
     faucet: Option<Faucet>,
     followers: usize,
+    followers_of_one: usize,
     submissions: usize,
     keep_alive: Duration,
     inclusion: Duration,
     ended: Ended,
 }
+
+/// Stored blocks that are read at once; further ones wait.
+const MOST_READS: usize = 4;
 
 /// Resolves once followers are to leave.
 type Ended = Shared<BoxFuture<'static, ()>>;
@@ -75,8 +83,11 @@ type Ended = Shared<BoxFuture<'static, ()>>;
 struct Served {
     chain: LocalChain,
     faucet: Option<Faucet>,
-    followers: Arc<Semaphore>,
+    followers: Arc<Places>,
+    directories: Directories,
     submissions: Semaphore,
+    /// For whoever reads a stored block.
+    reads: Arc<Semaphore>,
     keep_alive: Duration,
     inclusion: Duration,
     ended: Ended,
@@ -88,7 +99,8 @@ impl ChainApi {
         Self {
             chain,
             faucet: None,
-            followers: 1024,
+            followers: 256,
+            followers_of_one: 32,
             submissions: 1024,
             keep_alive: Duration::from_secs(5),
             inclusion: Duration::from_secs(5),
@@ -103,9 +115,16 @@ impl ChainApi {
         self
     }
 
-    /// How many may follow at once; 1,024 by default. Further ones are refused with `too_many_followers`.
+    /// How many may follow at once; 256 by default. Further ones are refused with `too_many_followers`. Each holds a
+    /// connection: let there be fewer than [the server takes](synapse_http::Server::max_connections).
     pub fn max_followers(mut self, most: usize) -> Self {
         self.followers = most;
+        self
+    }
+
+    /// How many of them may come from one address; 32 by default. A node needs one for the chain and one for its subnet.
+    pub fn max_followers_per_peer(mut self, most: usize) -> Self {
+        self.followers_of_one = most;
         self
     }
 
@@ -137,14 +156,17 @@ impl ChainApi {
 
     /// The routes.
     pub fn into_router(self) -> Router {
+        let halted = halted(self.chain.halted()).boxed();
         let served = Arc::new(Served {
             chain: self.chain,
             faucet: self.faucet,
-            followers: Arc::new(Semaphore::new(self.followers.min(Semaphore::MAX_PERMITS))),
+            followers: Places::new(self.followers, self.followers_of_one),
+            directories: Directories::default(),
+            reads: Arc::new(Semaphore::new(MOST_READS)),
             submissions: Semaphore::new(self.submissions.min(Semaphore::MAX_PERMITS)),
             keep_alive: self.keep_alive,
             inclusion: self.inclusion,
-            ended: self.ended,
+            ended: select(self.ended, halted).map(drop).boxed().shared(),
         });
         Router::new()
             .route("/v1/chain", get(read::chain))
@@ -153,6 +175,7 @@ impl ChainApi {
             .route("/v1/subnets/{id}/payouts/{epoch}", get(read::payouts))
             .route("/v1/accounts/{id}", get(read::account))
             .route("/v1/blocks/{height}", get(read::block))
+            .route("/v1/blocks/{height}/head", get(read::head))
             .route("/v1/transactions", post(submit::submit))
             .route("/v1/transactions/{hash}", get(read::receipt))
             .route("/v1/follow", get(follow::heads))
@@ -175,13 +198,33 @@ impl Served {
     fn backend(&self) -> &dyn Backend {
         &**self.chain.backend()
     }
+
+    /// `chain_halted`.
+    fn check_running(&self) -> Result<(), Error> {
+        match &*self.chain.halted().current() {
+            Some(halted) => Err(halted.clone()),
+            None => Ok(()),
+        }
+    }
 }
 
-/// Says in every reply which chain it is of.
+/// Resolves once a chain makes no more blocks for a fault; never where it ends.
+async fn halted(mut halted: Watch<Option<Error>>) {
+    while let Some(halted) = halted.next().await {
+        if halted.is_some() {
+            return;
+        }
+    }
+    pending().await
+}
+
+/// Says in every reply which chain it is of, and that it is of now.
 async fn sign_off(State(served): State<Arc<Served>>, mut response: Response) -> Response {
     if let Ok(chain) = HeaderValue::from_str(served.backend().chain().as_str()) {
         response.headers_mut().insert(CHAIN_HEADER, chain);
     }
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
     response
 }
 

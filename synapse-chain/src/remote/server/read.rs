@@ -10,7 +10,10 @@ use synapse_core::{BlockNumber, EpochId, Error, ErrorKind, NodeId};
 use tokio::task::JoinError;
 
 use super::{Served, answer, number, subnet_id, written};
-use crate::remote::wire::{Chain, Members, Subnet};
+use crate::{
+    Head, TxHash,
+    remote::wire::{Chain, Members, Moment, Subnet},
+};
 
 type Here = State<Arc<Served>>;
 
@@ -19,6 +22,7 @@ const LONGEST_NAME: usize = 128;
 
 pub(super) async fn chain(State(served): Here) -> Response {
     let read = async {
+        served.check_running()?;
         let backend = served.backend();
         Ok(Chain {
             supply: backend.supply().await?,
@@ -69,21 +73,44 @@ pub(super) async fn account(State(served): Here, Path(id): Path<String>) -> Resp
 }
 
 pub(super) async fn block(State(served): Here, Path(height): Path<String>) -> Response {
+    written(stored(&served, &height, Ok).await)
+}
+
+pub(super) async fn head(State(served): Here, Path(height): Path<String>) -> Response {
     let read = async {
-        let height = BlockNumber(number(&height)?);
-        let unknown = || {
-            Error::new(
-                ErrorKind::NotFound,
-                "unknown_block",
-                format!("no block {height} is stored here"),
-            )
-        };
-        let engine = served.backend().engine().cloned().ok_or_else(unknown)?;
-        // A read of the disk must not hold up anybody else.
-        let block = tokio::task::spawn_blocking(move || engine.block(height)).await;
-        block.map_err(panicked)??.ok_or_else(unknown)
+        let block = BlockNumber(number(&height)?);
+        stored(&served, &height, move |bytes| {
+            let Moment { time } = serde_json::from_slice(&bytes).map_err(|error| {
+                Error::internal("corrupt_store", format!("block {block} cannot be read")).with_source(error)
+            })?;
+            Ok(Head::new(block, time, TxHash::of(&bytes)))
+        })
+        .await
     };
-    written(read.await)
+    answer(read.await)
+}
+
+/// What `read` makes of a stored block. A few at a time, and apart: a read of the disk must not hold up anybody else.
+async fn stored<T: Send + 'static>(
+    served: &Served,
+    height: &str,
+    read: impl FnOnce(Vec<u8>) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let height = BlockNumber(number(height)?);
+    let unknown = move || {
+        Error::new(
+            ErrorKind::NotFound,
+            "unknown_block",
+            format!("no block {height} is stored here"),
+        )
+    };
+    let engine = served.backend().engine().cloned().ok_or_else(unknown)?;
+    let place = served.reads.clone().acquire_owned().await;
+    let reading = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        read(engine.block(height)?.ok_or_else(unknown)?)
+    });
+    reading.await.map_err(panicked)?
 }
 
 pub(super) async fn receipt(State(served): Here, Path(hash): Path<String>) -> Response {

@@ -174,8 +174,15 @@ async fn a_transaction_takes_effect_once_and_keeps_its_receipt() {
         let signed = transaction.sign(&*alice).await.unwrap();
         assert_eq!(chain.receipt(&signed.hash()).await.unwrap(), None);
         let receipt = chain.submit(signed.clone()).await.unwrap();
-        assert_eq!(chain.receipt(&signed.hash()).await.unwrap(), Some(receipt));
-        assert_eq!(code(chain.submit(signed).await), "transaction_replayed");
+        let kept = chain.receipt(&signed.hash()).await.unwrap();
+        assert_eq!(kept, Some(receipt.clone()));
+        assert_eq!(chain.submit(signed).await.unwrap(), receipt, "the same bytes");
+        let other = Transaction {
+            salt: 1,
+            ..transaction
+        };
+        let other = other.sign(&*alice).await.unwrap();
+        assert_eq!(code(chain.submit(other).await), "transaction_replayed");
         assert_eq!(chain.balance(bob.address()).await.unwrap(), Stake(10_005));
     })
     .await;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use synapse_chain::{Call, LocalChain, Transaction};
+use synapse_chain::{Call, LocalChain, Transaction, remote::UnknownOutcome};
 use synapse_core::{
     BlockNumber, Stake,
     keys::{Keypair, Scheme, Signer as _},
@@ -13,7 +13,7 @@ use synapse_core::{
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{Served, key};
-use crate::code;
+use crate::{code, somebody};
 
 #[tokio::test]
 async fn a_thousand_submissions_at_once_are_all_taken_a_few_at_a_time() {
@@ -41,7 +41,7 @@ async fn a_thousand_submissions_at_once_are_all_taken_a_few_at_a_time() {
                 valid_until: BlockNumber(chain.block().0 + 128),
                 salt: 0,
                 call: Call::Transfer {
-                    to: "somebody".into(),
+                    to: somebody(),
                     amount: Stake(1),
                 },
             };
@@ -52,7 +52,7 @@ async fn a_thousand_submissions_at_once_are_all_taken_a_few_at_a_time() {
     while let Some(done) = submissions.join_next().await {
         done.unwrap();
     }
-    assert_eq!(chain.balance(&"somebody".into()).await.unwrap(), Stake(1000));
+    assert_eq!(chain.balance(&somebody()).await.unwrap(), Stake(1000));
 }
 
 #[tokio::test]
@@ -60,6 +60,15 @@ async fn more_followers_than_allowed_are_turned_away() {
     let served = Served::new(|api| api.max_followers(1)).await;
     let hasty = LocalChain::remote(&served.url()).patience(Duration::from_millis(200));
     // Its own follower of the newest block has the only place.
+    let chain = hasty.connect().await.unwrap();
+    let refused = chain.subnet(synapse_core::SubnetId(7)).await;
+    assert_eq!(code(refused), "too_many_followers");
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_all_places() {
+    let served = Served::new(|api| api.max_followers_per_peer(1)).await;
+    let hasty = LocalChain::remote(&served.url()).patience(Duration::from_millis(200));
     let chain = hasty.connect().await.unwrap();
     let refused = chain.subnet(synapse_core::SubnetId(7)).await;
     assert_eq!(code(refused), "too_many_followers");
@@ -88,6 +97,13 @@ async fn whoever_does_not_answer_is_given_up_in_time() {
     drop(mute);
     assert_eq!(code(hasty.connect().await), "chain_unreachable");
     assert!(started.elapsed() < Duration::from_secs(5));
+    // A question has a bound of its own, however long silence is borne.
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let patient = LocalChain::remote(&format!("http://{}", mute.local_addr().unwrap()))
+        .silence_timeout(Duration::from_secs(60))
+        .patience(Duration::from_millis(200));
+    assert_eq!(code(patient.connect().await), "chain_silent");
+    assert!(started.elapsed() < Duration::from_secs(5));
     assert_eq!(code(LocalChain::connect("ftp://somewhere").await), "bad_endpoint");
 }
 
@@ -111,7 +127,7 @@ async fn where_no_receipt_comes_the_error_names_the_hash() {
         valid_until: BlockNumber(served.chain.block().0 + 10),
         salt: 0,
         call: Call::Transfer {
-            to: "somebody".into(),
+            to: somebody(),
             amount: Stake(1),
         },
     };
@@ -119,4 +135,28 @@ async fn where_no_receipt_comes_the_error_names_the_hash() {
     let error = chain.submit(signed.clone()).await.unwrap_err();
     assert_eq!(error.code(), "outcome_unknown");
     assert!(error.to_string().contains(&signed.hash().to_string()), "{error}");
+    assert_eq!(UnknownOutcome::of(&error).unwrap().hash(), signed.hash());
+}
+
+#[tokio::test]
+async fn the_wait_for_the_signers_turn_counts() {
+    let chain = LocalChain::builder()
+        .block_time(Duration::from_secs(3600))
+        .build()
+        .unwrap();
+    let served = Served::of(chain, |api| api.inclusion_timeout(Duration::from_millis(20))).await;
+    let chain = LocalChain::remote(&served.url())
+        .submission_timeout(Duration::from_millis(300))
+        .connect()
+        .await
+        .unwrap()
+        .with_signer(key("//Alice"));
+    let started = Instant::now();
+    let to = somebody();
+    let (one, other) = tokio::join!(chain.transfer(&to, Stake(1)), chain.transfer(&to, Stake(1)));
+    assert_eq!(
+        (code(one), code(other)),
+        ("outcome_unknown".to_owned(), "call_timeout".to_owned())
+    );
+    assert!(started.elapsed() < Duration::from_secs(3));
 }

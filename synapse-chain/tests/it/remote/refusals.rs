@@ -101,7 +101,9 @@ async fn transactions_are_refused_by_code() {
         assert_eq!(served.submit(&transaction).await, is(status, code));
     }
     assert_eq!(served.submit(&good).await, is(200, "ok"));
-    assert_eq!(served.submit(&good).await, is(400, "transaction_replayed"));
+    assert_eq!(served.submit(&good).await, is(200, "ok"));
+    let other = served.signed(|tx| (tx.nonce, tx.salt) = (0, 1)).await;
+    assert_eq!(served.submit(&other).await, is(400, "transaction_replayed"));
     let receipt = served.get(&format!("/v1/transactions/{}", good.hash())).await;
     assert_eq!(receipt, is(200, "ok"));
 
@@ -166,6 +168,7 @@ async fn questions_are_refused_by_code() {
         ("/v1/follow/8", 404, "unknown_subnet"),
         ("/v1/blocks/-1", 400, "bad_number"),
         ("/v1/blocks/1", 404, "unknown_block"),
+        ("/v1/blocks/1/head", 404, "unknown_block"),
         (&format!("/v1/accounts/{name}"), 400, "malformed_address"),
         ("/v1/accounts/nobody", 200, "ok"),
         ("/v1/chain", 200, "ok"),
@@ -178,14 +181,18 @@ async fn questions_are_refused_by_code() {
 #[tokio::test]
 async fn the_faucet_gives_once_an_account_and_to_so_many() {
     let dry = Served::new(|api| api).await;
+    let [a, b, c] = ["//a", "//b", "//c"].map(|uri| key(uri).address().clone());
     let wish = |account: &str| json!({"account": account}).to_string();
-    assert_eq!(dry.post("/v1/faucet", wish("a")).await, is(403, "no_faucet"));
+    let said = dry.post("/v1/faucet", wish(a.as_str())).await;
+    assert_eq!(said, is(403, "no_faucet"));
     let served = Served::new(|api| api.faucet(Stake(30), 2)).await;
+    let ask = async |account: &str| served.post("/v1/faucet", wish(account)).await;
     assert_eq!(served.post("/v1/faucet", "{}").await, is(400, "malformed_body"));
-    assert_eq!(served.post("/v1/faucet", wish("a")).await, is(200, "ok"));
-    assert_eq!(served.post("/v1/faucet", wish("a")).await, is(429, "faucet_dry"));
-    assert_eq!(served.post("/v1/faucet", wish("b")).await, is(200, "ok"));
-    assert_eq!(served.post("/v1/faucet", wish("c")).await, is(429, "faucet_dry"));
-    assert_eq!(served.chain.balance(&"a".into()).await.unwrap(), Stake(30));
-    assert_eq!(served.chain.balance(&"c".into()).await.unwrap(), Stake(0));
+    assert_eq!(ask("a").await, is(400, "malformed_address"));
+    assert_eq!(ask(a.as_str()).await, is(200, "ok"));
+    assert_eq!(ask(a.as_str()).await, is(429, "faucet_dry"));
+    assert_eq!(ask(b.as_str()).await, is(200, "ok"));
+    assert_eq!(ask(c.as_str()).await, is(429, "faucet_dry"));
+    assert_eq!(served.chain.balance(&a).await.unwrap(), Stake(30));
+    assert_eq!(served.chain.balance(&c).await.unwrap(), Stake(0));
 }

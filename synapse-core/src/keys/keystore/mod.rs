@@ -1,6 +1,7 @@
 //! Keys on disk.
 
 mod info;
+mod lock;
 mod name;
 mod sealed;
 mod unlocked;
@@ -11,11 +12,11 @@ use std::{
 };
 
 pub use self::{info::KeyInfo, unlocked::Keys};
-use self::{name::Name, sealed::Sealed};
+use self::{lock::Lock, name::Name, sealed::Sealed};
 use super::{
     Keypair, Mnemonic, Passphrase, Scheme, SecretText, WordCount,
     files::{self, Links},
-    hardening,
+    permissions::check_folder,
 };
 use crate::{Error, ErrorKind};
 
@@ -31,11 +32,14 @@ use crate::{Error, ErrorKind};
 /// ```
 ///
 /// A file says in plain whose key it is, and holds the secret under argon2id (64 MiB, three passes) and
-/// XChaCha20-Poly1305, which binds it to everything else in the file. Only its owner may read it: any other is refused,
-/// as is a symbolic link. No operation writes over a key.
+/// XChaCha20-Poly1305, which binds it to everything else in the file. It must be this user's or root's, and only its
+/// owner may read it: any other is refused, as is a symbolic link, or a folder that others may write to.
 ///
-/// Opening a key takes a tenth of a second of one core: asynchronous callers put it on a blocking thread. From then on
-/// the process writes no core dump, since a key's secret is in memory for as long as the key is used.
+/// No operation loses a key. One that [`rotate`](Self::rotate) retired is called by its old name and its address,
+/// `WALLET/HOTKEY@ADDRESS`. Changes wait for each other, in other processes too, by a lock on the file `.lock`.
+///
+/// Opening a key takes a tenth of a second of one core: asynchronous callers put it on a blocking thread. Its secret is
+/// in memory for as long as it is used: a program calls [`forbid_core_dumps`](crate::keys::forbid_core_dumps) first.
 ///
 /// ```
 /// use synapse_core::keys::{Keystore, Passphrase, Scheme, Signer, WordCount};
@@ -90,11 +94,12 @@ impl Keystore {
     /// Unlocks any key, a coldkey too.
     ///
     /// # Errors
-    /// `unknown_key`, `wrong_passphrase`, `insecure_permissions` with the command that mends them; `keystore_truncated`,
-    /// `keystore_corrupt` and `unsupported_version` where the file is not as it was written, or not for this program.
+    /// `unknown_key`, `wrong_passphrase`; `insecure_permissions` and `foreign_owner`, with the command that mends them;
+    /// `keystore_truncated`, `keystore_corrupt` and `unsupported_version` where the file is not as it was written, or not
+    /// for this program.
     pub fn keypair(&self, name: &str, passphrase: &Passphrase) -> Result<Keypair, Error> {
         let (name, sealed) = self.load(name)?;
-        let keypair = unseal(&name, &sealed, passphrase)?.keypair(sealed.header().scheme)?;
+        let (_, keypair) = unseal(&name, &sealed, passphrase)?;
         tracing::debug!(key = %name, address = %sealed.header().address, "unlocked");
         Ok(keypair)
     }
@@ -102,7 +107,8 @@ impl Keystore {
     /// Makes a new key, and returns its words. They are shown this once; [`export`](Self::export) takes the passphrase.
     ///
     /// # Errors
-    /// `key_exists`, `bad_key_name`, `file_unwritable`.
+    /// `key_exists`, `bad_key_name`; `file_unwritable`, `file_not_durable`, `keystore_busy`; `insecure_permissions` and
+    /// `foreign_owner` of the folders.
     pub fn create(
         &self,
         name: &str,
@@ -126,7 +132,7 @@ impl Keystore {
         secret: &SecretText,
         passphrase: &Passphrase,
     ) -> Result<KeyInfo, Error> {
-        let name = Name::parse(name)?;
+        let name = Name::parse_place(name)?;
         let path = name.path(&self.folder);
         // Said before a second goes by, and again when the file is written.
         let exists = || {
@@ -139,9 +145,10 @@ impl Keystore {
         if path.symlink_metadata().is_ok() {
             return Err(exists());
         }
-        hardening::forbid_core_dumps();
+        self.check_folders(&path)?;
         let sealed = Sealed::seal(secret, scheme, passphrase)?;
         files::create_folder(path.parent().expect("a key's file is in a folder"))?;
+        let _lock = Lock::take(&self.folder)?;
         if !files::create(&path, &sealed.to_file())? {
             return Err(exists());
         }
@@ -154,7 +161,8 @@ impl Keystore {
     /// As [`keypair`](Self::keypair).
     pub fn export(&self, name: &str, passphrase: &Passphrase) -> Result<SecretText, Error> {
         let (name, sealed) = self.load(name)?;
-        unseal(&name, &sealed, passphrase)
+        let (secret, _) = unseal(&name, &sealed, passphrase)?;
+        Ok(secret)
     }
 
     /// Says whose key it is. It takes no passphrase, and so it believes the file.
@@ -166,7 +174,7 @@ impl Keystore {
         Ok(KeyInfo::new(&name, sealed.header()))
     }
 
-    /// The names of all keys, in order; none where there is no keystore yet.
+    /// The names of all keys but the retired ones, in order; none where there is no keystore yet.
     ///
     /// # Errors
     /// `file_unreadable`.
@@ -185,6 +193,7 @@ impl Keystore {
             let hotkeys = hotkeys
                 .iter()
                 .filter_map(|file| file.strip_suffix(".json"))
+                .filter(|&hotkey| hotkey != name::COLDKEY)
                 .map(str::to_owned);
             let keys = coldkey
                 .into_iter()
@@ -198,26 +207,22 @@ impl Keystore {
         Ok(names.iter().map(ToString::to_string).collect())
     }
 
-    /// Makes a new key of the same scheme in the key's place, and returns its words. The old one's file stays beside it,
-    /// with its address in its name, under the same passphrase.
+    /// Makes a new key of the same scheme in the key's place, and returns its words: twelve where the old one had twelve,
+    /// else twenty-four. The old one stays, under the same passphrase and called `NAME@ADDRESS`; its file is beside the
+    /// new one's, with its address in its name.
     ///
     /// # Errors
-    /// As [`keypair`](Self::keypair): the passphrase must open the old key.
+    /// As [`keypair`](Self::keypair), since the passphrase must open the old key, and as [`create`](Self::create).
     pub fn rotate(&self, name: &str, passphrase: &Passphrase) -> Result<Mnemonic, Error> {
-        let (name, old) = self.load(name)?;
-        unseal(&name, &old, passphrase)?;
-        let mnemonic = Mnemonic::generate(WordCount::default())?;
+        Name::parse_place(name)?;
+        let (_lock, name, old) = self.load_to_change(name)?;
+        let (secret, _) = unseal(&name, &old, passphrase)?;
+        let mnemonic = Mnemonic::generate(secret.word_count())?;
         let new = Sealed::seal(&mnemonic.clone().into(), old.header().scheme, passphrase)?;
-        let retired = name.retired_path(&self.folder, old.header().address.as_str());
-        let file = old.to_file();
-        // An attempt that was cut off left it there, which is as good.
-        let there = || files::read(&retired, sealed::LONGEST, Links::Refuse);
-        if !files::create(&retired, &file)? && there()?.is_none_or(|there| *there != file) {
-            return Err(
-                Error::invalid("key_exists", format!("{} is another file", retired.display()))
-                    .with_hint("move it elsewhere"),
-            );
-        }
+        // What is there already is the same key, under the passphrase of then: an attempt that was cut off left it, or
+        // the key was imported again.
+        let retired = name.retired(&old.header().address);
+        files::replace(&retired.path(&self.folder), &old.to_file())?;
         files::replace(&name.path(&self.folder), &new.to_file())?;
         Ok(mnemonic)
     }
@@ -225,17 +230,27 @@ impl Keystore {
     /// Puts the key under another passphrase.
     ///
     /// # Errors
-    /// As [`keypair`](Self::keypair), of the passphrase that it has.
+    /// As [`keypair`](Self::keypair), of the passphrase that it has, and as [`create`](Self::create).
     pub fn change_passphrase(&self, name: &str, from: &Passphrase, to: &Passphrase) -> Result<(), Error> {
-        let (name, old) = self.load(name)?;
-        let secret = unseal(&name, &old, from)?;
+        let (_lock, name, old) = self.load_to_change(name)?;
+        let (secret, _) = unseal(&name, &old, from)?;
         let new = Sealed::seal(&secret, old.header().scheme, to)?;
         files::replace(&name.path(&self.folder), &new.to_file())
+    }
+
+    /// Loads a key that no other process changes while the lock lives.
+    fn load_to_change(&self, name: &str) -> Result<(Lock, Name, Sealed), Error> {
+        // Nobody waits for a key that there is not.
+        self.show(name)?;
+        let lock = Lock::take(&self.folder)?;
+        let (name, sealed) = self.load(name)?;
+        Ok((lock, name, sealed))
     }
 
     fn load(&self, name: &str) -> Result<(Name, Sealed), Error> {
         let name = Name::parse(name)?;
         let path = name.path(&self.folder);
+        self.check_folders(&path)?;
         let file = files::read(&path, sealed::LONGEST, Links::Refuse)?.ok_or_else(|| {
             Error::new(
                 ErrorKind::NotFound,
@@ -245,12 +260,25 @@ impl Keystore {
             .with_hint("name one that there is, or create it")
         })?;
         let sealed = Sealed::from_file(&file).map_err(|error| about(&name, &error))?;
+        let address = &sealed.header().address;
+        if !name.suits(address) {
+            let swapped = sealed::corrupt(&format!("it is that of {address}"));
+            return Err(about(&name, &swapped));
+        }
         Ok((name, sealed))
+    }
+
+    /// Looks at each folder from the keystore down to a key's file.
+    fn check_folders(&self, path: &Path) -> Result<(), Error> {
+        let mut folders = path
+            .ancestors()
+            .skip(1)
+            .take_while(|folder| folder.starts_with(&self.folder));
+        folders.try_for_each(check_folder)
     }
 }
 
-fn unseal(name: &Name, sealed: &Sealed, passphrase: &Passphrase) -> Result<SecretText, Error> {
-    hardening::forbid_core_dumps();
+fn unseal(name: &Name, sealed: &Sealed, passphrase: &Passphrase) -> Result<(SecretText, Keypair), Error> {
     sealed.open(passphrase).map_err(|error| about(name, &error))
 }
 

@@ -7,7 +7,10 @@ use zeroize::Zeroizing;
 
 use crate::{
     Error, ErrorKind, NodeId,
-    keys::{Passphrase, Scheme, SecretText, Signer as _, check_address, fill_random, hardening::wiped, hex},
+    keys::{
+        Keypair, Passphrase, Scheme, SecretText, Signer as _, check_address, fill_random, hardening::wiped,
+        hex,
+    },
 };
 
 /// The most bytes that a key's file has.
@@ -23,7 +26,7 @@ const MOST_LANES: u32 = 16;
 #[serde(deny_unknown_fields)]
 pub(super) struct Sealed {
     header: Header,
-    /// The other half of what the passphrase was stretched to: it tells a wrong passphrase from a changed file.
+    /// The other half of what the passphrase was stretched to: it tells a wrong passphrase from a changed secret.
     check: String,
     secret: String,
 }
@@ -111,11 +114,12 @@ impl Sealed {
         })
     }
 
-    /// Takes the secret out.
+    /// Takes the secret out, and its key.
     ///
     /// # Errors
-    /// `wrong_passphrase`, and `keystore_corrupt` where anything in the file was changed.
-    pub(super) fn open(&self, passphrase: &Passphrase) -> Result<SecretText, Error> {
+    /// `wrong_passphrase`, also where what the passphrase is stretched with or compared to was changed;
+    /// `keystore_corrupt` where anything else in the file was.
+    pub(super) fn open(&self, passphrase: &Passphrase) -> Result<(SecretText, Keypair), Error> {
         let secret = wiped(|| {
             let stretched = self.header.kdf.stretch(passphrase)?;
             if self.check != hex::encode(&stretched.check) {
@@ -123,6 +127,9 @@ impl Sealed {
                     ErrorKind::Forbidden,
                     "wrong_passphrase",
                     "the passphrase is wrong",
+                )
+                .with_hint(
+                    "give the right one; if this is it, the file was changed: take it from a backup",
                 ));
             }
             let nonce: [u8; 24] = unhex(&self.header.cipher.nonce)?;
@@ -133,10 +140,11 @@ impl Sealed {
                 .map_err(|_| corrupt("it was changed after it was written"))?;
             SecretText::from_bytes(&bytes).ok_or_else(|| corrupt("its secret is of no known kind"))
         })?;
-        if *secret.keypair(self.header.scheme)?.address() != self.header.address {
+        let keypair = secret.keypair(self.header.scheme)?;
+        if *keypair.address() != self.header.address {
             return Err(corrupt("its secret is that of another address"));
         }
-        Ok(secret)
+        Ok((secret, keypair))
     }
 
     /// Reads a key's file.
@@ -222,7 +230,7 @@ fn unhex<const N: usize>(digits: &str) -> Result<[u8; N], Error> {
     Ok(bytes)
 }
 
-fn corrupt(why: &str) -> Error {
+pub(super) fn corrupt(why: &str) -> Error {
     Error::invalid("keystore_corrupt", format!("its file is damaged: {why}"))
         .with_hint("take it from a backup, or import the key's phrase anew")
 }

@@ -5,6 +5,7 @@ mod fields;
 mod refusals;
 mod replays;
 mod served;
+mod unproved;
 mod vectors;
 
 use std::{

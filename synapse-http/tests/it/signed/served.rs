@@ -228,6 +228,52 @@ async fn a_server_waits_for_what_it_is_told_to_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_server_waits_for_all_that_have_one_name() {
+    let (open, opened) = oneshot::channel::<()>();
+    let name: Arc<str> = "the chain".into();
+    let (first, is_open) = oneshot::channel::<()>();
+    let api = router(Echo::new())
+        .ready_when(name.clone(), async move {
+            let _ = first.send(());
+            Ok(())
+        })
+        .ready_when(name, async move {
+            let _ = opened.await;
+            Ok(())
+        });
+    let running = launch(api, |server| server).await;
+    timeout(PATIENCE, is_open).await.unwrap().unwrap();
+    let waits = async {
+        while running.get("/health/ready").await.json()["reason"] != "the node waits for the chain" {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, waits).await.unwrap();
+    drop(open);
+    let ready = async {
+        while running.get("/health/ready").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, ready).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_signed_api_counts_is_for_its_operator() {
+    let api = router(Echo::new()).signed(bob().0);
+    let operators = start(api.metrics_router()).await;
+    let members = start(api).await;
+    assert_eq!(members.get("/metrics").await.status, 401);
+    let reply = get_signed(&members, "/metrics").await;
+    assert_eq!((reply.status, &*reply.code()), (404, "unknown_route"));
+    let reply = operators.get("/metrics").await;
+    let format = Some("text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!((reply.status, reply.header("content-type")), (200, format));
+    let reply = operators.get("/v1/models").await;
+    assert_eq!((reply.status, &*reply.code()), (404, "unknown_route"));
+}
+
+#[tokio::test]
 async fn a_server_ends_where_what_it_waits_for_fails() {
     let api = router(Echo::new()).ready_when("the chain", async {
         Err(Error::unavailable("no_chain", "the chain is gone"))

@@ -178,6 +178,12 @@ fn secret_signatures_are_taken_in_every_spelling_that_is_about() {
         assert!(spelled(&float(now - 1), &float(now), &float(now + 1)).is_ok());
         let shifted = spelled(&short(175_207_680), &short(175_207_680), &short(175_207_681));
         assert_eq!(shifted, Err("bad_signature".to_owned()));
+        let mixed = spelled(&short(175_207_679), &float(now), &short(175_207_681));
+        assert_eq!(
+            mixed,
+            Err("bad_signature".to_owned()),
+            "a client has one spelling"
+        );
     }
 }
 
