@@ -25,7 +25,7 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Options),
+    Run(Box<run::Options>),
     Status(status::Options),
     Verify(verify::Options),
 }
@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
         )
         .init();
     let done = match Options::parse().command {
-        Command::Run(options) => run::run(options).await,
+        Command::Run(options) => run::run(*options).await,
         Command::Status(options) => status::status(&options).await,
         Command::Verify(options) => verify::verify(&options),
     };

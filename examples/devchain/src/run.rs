@@ -1,11 +1,6 @@
 //! A chain that is kept and served.
 
-use std::{
-    collections::BTreeSet,
-    net::SocketAddr,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 use node_args::{KeyArgs, OptionalKeyArgs};
 use synapse_chain::{LocalChain, LocalChainBuilder, remote::ChainApi};

@@ -65,7 +65,7 @@ struct Options {
     #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     tokens_per_day: u64,
     /// Seconds after which a request is ended, whole reply included.
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     deadline: u64,
     /// Seconds for what is under way once it is told to end.
     #[arg(long, default_value_t = 30)]
@@ -91,8 +91,10 @@ async fn run(options: Options) -> Result<(), Error> {
     let tokenizers = tokens::load(&options.tokenizers).await?;
     let subnet = options.chain.connect_lazy()?.subnet_lazy(options.chain.subnet());
 
+    let deadline = Duration::from_secs(options.deadline);
     let connect = SignedHttp::new(hotkey.clone()).with(|builder| {
         builder
+            .head_timeout(deadline)
             .allow_loopback(options.allow_loopback)
             .allow_private(options.allow_private)
             .allow_plain_http(options.allow_plain_miners)
@@ -104,12 +106,13 @@ async fn run(options: Options) -> Result<(), Error> {
     );
     let gateway = MinerPool::watch(subnet.directory(), connect)
         .balance(P2c::new(PeakEwma::default()))
+        .first_content_within(deadline)
         .with(
             ServiceBuilder::new()
                 .layer(trace.clone())
                 .layer(count.clone())
                 .layer(limit.clone())
-                .layer(DeadlineLayer::new(Duration::from_secs(options.deadline))),
+                .layer(DeadlineLayer::new(deadline)),
         )
         .attach(trace)
         .attach(count)

@@ -146,8 +146,8 @@ impl LocalChain {
     /// # Errors
     /// Where it is not taken: `wrong_chain`, `transaction_replayed`, `nonce_taken`, `nonce_gap`, `transaction_expired`,
     /// `valid_too_long`, `unknown_account`, `mempool_full`, `too_many_waiting`, and as [`SignedTransaction::verify`].
-    /// `commit_failed` where its block could not be stored, `chain_halted` where an earlier one could not. Of a chain in
-    /// another process `outcome_unknown`, where nobody knows whether it was taken.
+    /// `commit_failed` where its block could not be stored, `block_panicked` where making it panicked, `chain_halted` where
+    /// that was an earlier one. Of a chain in another process `outcome_unknown`, where nobody knows whether it was taken.
     pub async fn submit(&self, transaction: SignedTransaction) -> Result<Receipt, Error> {
         self.backend.submit(transaction).await
     }
@@ -227,8 +227,8 @@ impl LocalChain {
     /// Starts a subnet.
     ///
     /// # Errors
-    /// `subnet_exists`, or `bad_params` where an epoch has no blocks to serve in or none to weigh in; otherwise as
-    /// [`advance`](Self::advance).
+    /// `subnet_exists`, or `bad_params` where an epoch has no blocks to serve in or none to weigh in, or where there may be
+    /// more than [`SubnetParams::MOST_MEMBERS`]; otherwise as [`advance`](Self::advance).
     pub fn create_subnet(&self, id: SubnetId, params: SubnetParams) -> Result<(), Error> {
         self.engine()?
             .do_now(LocalCall::CreateSubnet { subnet: id, params })

@@ -2,16 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod consents;
 mod epochs;
 #[cfg(feature = "failpoints")]
 mod faults;
 mod members;
+mod mempool;
 mod model;
 mod payouts;
 mod places;
 mod random;
 #[cfg(feature = "remote")]
 mod remote;
+mod replay;
 mod store;
 mod transactions;
 mod weights;

@@ -94,6 +94,17 @@ fn endpoints_are_plain_http_addresses() {
     check("http://host/#part", Err("fragment"));
     check("", Err("no address"));
     check("/v1", Err("no http or https scheme"));
+    check("http://host/a\"b", Err("quote"));
+    check("http://host/a\\b", Err("backslash"));
+    let long = format!("http://host/{}", "a".repeat(Endpoint::MAX_LENGTH - 12));
+    check(&long, Ok(&long));
+    check(&format!("{long}a"), Err("too long"));
+    let written = Endpoint::http("http://host/v1//").unwrap();
+    assert_eq!(
+        written,
+        Endpoint::http("http://host/v1").unwrap(),
+        "as it is written, so it is read"
+    );
 }
 
 #[test]

@@ -137,9 +137,11 @@ impl Transport {
                 return refused;
             }
             if unreachable(&error) {
-                let message = format!("{whom} is unreachable: the machine at its address does not answer");
+                let message = format!("{whom} cannot be reached: nothing at its address answers");
                 return Error::new(ErrorKind::Timeout, "unreachable", message)
-                    .with_hint("check that the machine runs, and that its address and the network between are right")
+                    .with_hint(
+                        "check that the machine runs, and that its address and the network between are right",
+                    )
                     .with_source(error);
             }
             let (code, message) = if error.is_connect() {
@@ -178,7 +180,7 @@ impl Transport {
 
 /// Whether nothing came back at all, as from a machine that is gone. One that refuses or cuts a connection is there.
 fn unreachable(error: &reqwest::Error) -> bool {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
     error.is_timeout()
         || causes
             .filter_map(|cause| cause.downcast_ref::<io::Error>())

@@ -8,7 +8,10 @@ use synapse_core::{
     Message, Output, RequestId, Retry, Role, Task,
 };
 use synapse_http::{HttpConnect, OpenAiModule, client};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, timeout},
+};
 
 use crate::upstream::{END, Step, Upstream, chunked, whole};
 
@@ -551,6 +554,32 @@ async fn an_address_that_nobody_answers_at_or_that_is_none() {
     assert_eq!(nowhere.code(), "no_endpoint");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_says_nothing_is_unreachable_and_that_is_a_timeout() {
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", mute.local_addr().unwrap());
+    let module = OpenAiModule::builder(url)
+        .node_key("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".into())
+        .allow_loopback(true)
+        .connect_timeout(Duration::from_secs(2))
+        .build()
+        .unwrap();
+    let started = Instant::now();
+    let error = module.initialize().await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Timeout, "unreachable"));
+    assert_eq!(started.elapsed().as_secs(), 2);
+}
+
+/// No TCP connection leads to a broadcast address; Linux says so at once.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_address_that_no_way_leads_to_is_unreachable() {
+    let error = OpenAiModule::connect("http://255.255.255.255:1")
+        .await
+        .unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Timeout, "unreachable"));
+}
+
 #[tokio::test]
 async fn an_https_address_is_not_spoken_to_without_tls() {
     let upstream = Upstream::start(|_| stream(&[RED, DONE], [Step::Send(END.to_vec())])).await;
@@ -561,7 +590,7 @@ async fn an_https_address_is_not_spoken_to_without_tls() {
     {
         Ok(module) => assert_eq!(
             module.run_inference(ask()).await.unwrap_err().code(),
-            "connect_failed"
+            "unreachable"
         ),
         // A machine without a certificate store says so, and says what to install.
         Err(error) => assert_eq!(error.code(), "tls_failed"),

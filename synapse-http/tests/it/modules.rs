@@ -225,3 +225,30 @@ impl InferenceModule for Counts {
         self.0.clone()
     }
 }
+
+/// Never says how it is.
+#[derive(Debug)]
+pub(crate) struct HangingHealth;
+
+#[async_trait]
+impl InferenceModule for HangingHealth {
+    async fn initialize(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn health_check(&self) -> Result<Health, Error> {
+        std::future::pending().await
+    }
+
+    fn get_capabilities(&self) -> ModuleCapabilities {
+        ModuleCapabilities::new("hangs")
+    }
+
+    async fn run_inference(&self, _: Input) -> Result<Output, Error> {
+        Err(Error::internal("unused", "nobody asks"))
+    }
+
+    fn get_metrics(&self) -> MetricsData {
+        MetricsData::default()
+    }
+}

@@ -5,10 +5,13 @@ use synapse_core::{
     testkit::{Echo, Scripted},
 };
 use synapse_http::{Api, router};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Duration, Instant},
+};
 
 use super::{
-    modules::{Counts, Panics},
+    modules::{Counts, HangingHealth, Panics},
     server::{chat, start},
 };
 
@@ -44,6 +47,23 @@ async fn a_panic_anywhere_is_a_reply() {
     });
     let server = start(router(Echo::new()).layer(layer)).await;
     assert_eq!(server.get("/v1/models").await.status, 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_health_check_that_hangs_is_unhealthy_sooner_than_a_pool_takes_it_for_silence() {
+    let server = start(router(HangingHealth)).await;
+    let started = Instant::now();
+    let reply = server.get("/health/ready").await;
+    assert!(
+        started.elapsed() < Duration::from_millis(3_500),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(
+        (reply.status, &reply.json()["status"]),
+        (503, &"unhealthy".into())
+    );
+    assert_eq!(reply.json()["reason"], "the check takes longer than 3s");
 }
 
 #[tokio::test]

@@ -110,6 +110,7 @@ fn start(subnet: &Arc<Fake>) -> (JoinHandle<()>, Told) {
         let word = match now {
             Advertised::Unregistered => "unregistered".to_owned(),
             Advertised::Listed => "listed".to_owned(),
+            Advertised::Elsewhere(other) => format!("at {other}"),
             Advertised::Failed(error) => error.code().to_owned(),
             _ => "news".to_owned(),
         };
@@ -191,14 +192,34 @@ async fn a_chain_that_fails_is_told_again_with_longer_and_longer_pauses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_nodes_with_one_key_do_not_flood_the_chain() {
+async fn two_nodes_with_one_key_hear_of_it_and_do_not_flood_the_chain() {
     let subnet = Fake::new([member()]);
-    let (_running, _) = start(&subnet);
+    let (_running, told) = start(&subnet);
+    a_moment().await;
     for _ in 0..600 {
         subnet.set([member().with_endpoint(at("http://127.0.0.1:1"))]);
         sleep(Duration::from_secs(1)).await;
     }
     assert!((5..20).contains(&subnet.served()), "{} times", subnet.served());
+    let told = told.lock().unwrap();
+    assert!(told.len() < 40, "{told:?}");
+    assert_eq!(
+        told[..4],
+        [
+            "listed",
+            "at http://127.0.0.1:1",
+            "listed",
+            "at http://127.0.0.1:1"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_starts_where_it_was_not_before_is_no_second_one() {
+    let subnet = Fake::new([member().with_endpoint(at("http://127.0.0.1:1"))]);
+    let (_running, told) = start(&subnet);
+    a_moment().await;
+    assert_eq!(**told.lock().unwrap(), ["listed"]);
 }
 
 #[tokio::test(start_paused = true)]

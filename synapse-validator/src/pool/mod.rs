@@ -56,8 +56,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// listed then was tried (waiting 10 s at most): a gateway starts even while no miner is up. From then on
 ///
 /// - a miner that joins is initialised in the background, again and again until it answers, and asked only then;
-/// - a miner that leaves or moves is asked no more, its replies under way may end (30 s at most, unless it falls silent
-///   before; then they are ended with the error `miner_left`), and it is shut down;
+/// - a miner that leaves or moves is asked no more, its replies under way may end, and it is shut down. It is looked at
+///   meanwhile; what goes on after 30 s is ended, with the error `miner_left`, or sent elsewhere if it has no content yet;
 /// - each miner's health and capabilities are looked at every 5 s. Two looks missed, or one unhealthy, and it is
 ///   asked no more until it can be initialised again;
 /// - what waits on a miner that stopped answering is ended, see [below](#a-miner-that-stops-answering);

@@ -142,5 +142,8 @@ impl Stream for Heard {
 }
 
 fn left() -> Error {
-    Error::broken("miner_left", "the miner left, or moved, and its reply did not end in time")
+    Error::broken(
+        "miner_left",
+        "the miner left, or moved, and its reply did not end in time",
+    )
 }

@@ -28,7 +28,7 @@ pub(crate) struct Miner(Arc<State>);
 struct State {
     script: Mutex<Script>,
     capabilities: Mutex<ModuleCapabilities>,
-    up: AtomicBool,
+    down: Mutex<Option<Error>>,
     hangs: AtomicBool,
     misses: AtomicUsize,
     initialized: AtomicUsize,
@@ -46,7 +46,7 @@ impl Miner {
         Self(Arc::new(State {
             script: Mutex::new(boxed(script)),
             capabilities: Mutex::new(chat_with("m")),
-            up: AtomicBool::new(true),
+            down: Mutex::default(),
             hangs: AtomicBool::new(false),
             misses: AtomicUsize::new(0),
             initialized: AtomicUsize::new(0),
@@ -91,7 +91,13 @@ impl Miner {
     }
 
     pub(crate) fn set_up(&self, up: bool) {
-        self.0.up.store(up, Ordering::SeqCst);
+        let refused = Error::unavailable("refused", "the connection was refused");
+        *self.0.down.lock().unwrap() = (!up).then_some(refused);
+    }
+
+    /// Whoever looks at it, or initialises it, is told so.
+    pub(crate) fn fail_looks(&self, error: Error) {
+        *self.0.down.lock().unwrap() = Some(error);
     }
 
     /// Does not answer the next `looks` health checks.
@@ -137,11 +143,7 @@ impl InferenceModule for Miner {
         if self.0.hangs.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
-        if self.0.up.load(Ordering::SeqCst) {
-            Ok(())
-        } else {
-            Err(Error::unavailable("refused", "the connection was refused"))
-        }
+        self.0.down.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 
     async fn health_check(&self) -> Result<Health, Error> {
@@ -152,11 +154,8 @@ impl InferenceModule for Miner {
         {
             std::future::pending::<()>().await;
         }
-        if self.0.up.load(Ordering::SeqCst) {
-            Ok(Health::ready())
-        } else {
-            Err(Error::unavailable("refused", "the connection was refused"))
-        }
+        let down = self.0.down.lock().unwrap().clone();
+        down.map_or_else(|| Ok(Health::ready()), Err)
     }
 
     fn get_capabilities(&self) -> ModuleCapabilities {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use synapse_core::{ErrorKind, HealthStatus, InferenceModule, ModelInfo, Retry};
+use futures_util::{StreamExt, stream};
+use synapse_core::{Body, Chunk, Delta, ErrorKind, HealthStatus, InferenceModule, ModelInfo, Output, Retry};
 use tokio::time::{Instant, sleep};
 
 use crate::fleet::{Fleet, Miner, ask, chat_with, endless_reply, read};
@@ -108,11 +108,70 @@ async fn a_reply_that_never_ends_does_not_hold_up_the_drain_for_ever() {
     let fleet = Fleet::of([("a", &miner)]);
     let pool = fleet.pool().drain(Duration::from_secs(7));
     pool.initialize().await.unwrap();
-    let _output = pool.run_inference(ask("m")).await.unwrap();
+    let output = pool.run_inference(ask("m")).await.unwrap();
     let started = Instant::now();
     pool.shutdown().await.unwrap();
     assert_eq!(started.elapsed().as_secs(), 7);
     assert_eq!(miner.shut_down(), 1);
+    let error = read(output).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Broken, "miner_left"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_outlasts_the_drain_is_ended_or_sent_elsewhere() {
+    let words = || {
+        stream::iter(0..).then(|_| async {
+            sleep(Duration::from_millis(100)).await;
+            Ok(Chunk::delta(Delta::text("word ")))
+        })
+    };
+    let leaving = Miner::new(move |input| async move {
+        if input.model()? == "m" {
+            std::future::pending().await
+        } else {
+            Ok(Output::new(Body::new(words())))
+        }
+    })
+    .serving(chat_with("m").with_model(ModelInfo::new("streamed")));
+    let fleet = Fleet::of([("a", &leaving), ("b", &Miner::good())]);
+    let pool = fleet.ordered().await;
+    let output = pool.run_inference(ask("streamed")).await.unwrap();
+    let started = Instant::now();
+    let (whole, streamed, ()) = tokio::join!(
+        async {
+            let output = pool.run_inference(ask("m")).await.unwrap();
+            assert_eq!(output.head.served_by(), Some(&"b".into()));
+            started.elapsed().as_secs()
+        },
+        async {
+            (
+                read(output).await.unwrap_err().code().to_owned(),
+                started.elapsed().as_secs(),
+            )
+        },
+        async {
+            sleep(Duration::from_millis(1)).await;
+            fleet.leave("a");
+        },
+    );
+    assert_eq!(
+        (whole, streamed),
+        (30, ("miner_left".to_owned(), 30)),
+        "although it moves"
+    );
+    assert_eq!(leaving.shut_down(), 1);
+
+    let alone = Miner::new(|_| std::future::pending());
+    let fleet = Fleet::of([("a", &alone)]);
+    let pool = fleet.ordered().await;
+    let (error, ()) = tokio::join!(async { pool.run_inference(ask("m")).await.unwrap_err() }, async {
+        sleep(Duration::from_millis(1)).await;
+        fleet.leave("a");
+    },);
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Unavailable, "miner_left")
+    );
 }
 
 #[tokio::test(start_paused = true)]

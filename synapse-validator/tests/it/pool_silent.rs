@@ -5,12 +5,13 @@ use std::{future::pending, sync::Arc, time::Duration};
 use futures_util::{StreamExt, stream};
 use synapse_core::{
     BlockNumber, Body, Chunk, Delta, Directory, Endpoint, Error, ErrorKind, FinishReason, Health,
-    InferenceModule, Input, Member, MetricsData, ModuleCapabilities, Output, Retry, Role, Watch, async_trait,
+    InferenceModule, Input, Member, MetricsData, ModelInfo, ModuleCapabilities, Output, Retry, Role, Watch,
+    async_trait,
 };
 use synapse_validator::MinerPool;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::fleet::{Fleet, Miner, ask, endless_reply, read, reply};
+use crate::fleet::{Fleet, Miner, ask, chat_with, endless_reply, read, reply};
 
 /// When a first content comes from elsewhere, at the latest, and when a stream ends.
 const TURNED_AWAY: Duration = Duration::from_secs(17);
@@ -29,6 +30,18 @@ fn thaw(miner: &Miner) {
 
 fn silent() -> Miner {
     Miner::new(|_| pending())
+}
+
+/// Never begins a reply of the model `m`, and never ends one of `streamed`.
+fn silent_or_streaming() -> Miner {
+    Miner::new(|input| async move {
+        if input.model()? == "m" {
+            pending().await
+        } else {
+            Ok(endless_reply())
+        }
+    })
+    .serving(chat_with("m").with_model(ModelInfo::new("streamed")))
 }
 
 /// `count` deltas, `pause` apart, and the end.
@@ -178,6 +191,106 @@ async fn one_that_is_unhealthy_or_refuses_looks_may_finish_what_it_has() {
         ending.set_up(false);
     };
     tokio::join!(waiting, refusing);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_its_module_finds_unreachable_sooner_than_the_pool_gives_up_is_silent_too() {
+    let gone = silent();
+    let fleet = Fleet::of([("a", &gone), ("b", &Miner::good())]);
+    let pool = fleet.ordered().await;
+    gone.fail_looks(Error::new(
+        ErrorKind::Timeout,
+        "unreachable",
+        "no connection in time",
+    ));
+    let started = Instant::now();
+    let output = pool.run_inference(ask("m")).await.unwrap();
+    assert_eq!(output.head.served_by(), Some(&"b".into()));
+    assert!(started.elapsed() < TURNED_AWAY, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_refused_looks_and_then_freezes_is_noticed_too() {
+    for round in 0..TIMES {
+        let frozen = silent_or_streaming();
+        let fleet = Fleet::of([("a", &frozen), ("b", &Miner::good())]);
+        let pool = fleet.ordered().await;
+        let mut body = pool.run_inference(ask("streamed")).await.unwrap().body;
+        body.next().await.unwrap().unwrap();
+        let ended = timeout(Duration::from_secs(600), body.next());
+        let freezing = async {
+            sleep(Duration::from_secs(1)).await;
+            frozen.set_up(false);
+            // As long as the pauses between attempts at one with nothing under way grow.
+            sleep(Duration::from_millis(200_000 + 731 * round as u64)).await;
+            freeze(&frozen);
+            Instant::now()
+        };
+        let (frozen_at, (whole, whole_at), (streamed, streamed_at)) = tokio::join!(
+            freezing,
+            async { (pool.run_inference(ask("m")).await.unwrap(), Instant::now()) },
+            async { (ended.await.unwrap().unwrap().unwrap_err(), Instant::now()) },
+        );
+        assert_eq!(whole.head.served_by(), Some(&"b".into()));
+        let took = whole_at - frozen_at;
+        assert!(whole_at > frozen_at && took < TURNED_AWAY, "{took:?}");
+        assert_eq!(streamed.code(), "miner_silent");
+        let took = streamed_at - frozen_at;
+        assert!(took < BROKEN, "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_freezes_and_then_leaves_or_moves_is_noticed_too() {
+    for (round, moves) in (0..2 * TIMES).map(|at| (at / 2, at % 2 == 0)) {
+        let frozen = silent_or_streaming();
+        let replacement = Miner::good();
+        let fleet = Fleet::of([("a", &frozen), ("b", &Miner::good())]);
+        let pool = fleet.ordered().await;
+        let mut body = pool.run_inference(ask("streamed")).await.unwrap().body;
+        body.next().await.unwrap().unwrap();
+        sleep(Duration::from_millis(731 * round as u64)).await;
+        freeze(&frozen);
+        let started = Instant::now();
+        let going = async {
+            sleep(Duration::from_millis(317 * round as u64)).await;
+            match moves {
+                true => fleet.join_at("a", "elsewhere", &replacement),
+                false => fleet.leave("a"),
+            }
+        };
+        let (_, whole, (streamed, streamed_after)) = tokio::join!(
+            going,
+            async {
+                let output = pool.run_inference(ask("m")).await.unwrap();
+                (output.head.served_by().cloned(), started.elapsed())
+            },
+            async { (body.next().await.unwrap().unwrap_err(), started.elapsed()) },
+        );
+        assert_eq!(whole.0, Some("b".into()));
+        assert!(whole.1 < TURNED_AWAY, "{:?}", whole.1);
+        assert_eq!(streamed.code(), "miner_silent");
+        assert!(streamed_after < BROKEN, "{streamed_after:?}");
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(frozen.shut_down(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_answers_looks_and_leaves_keeps_what_it_has() {
+    let miner = Miner::new(|_| async {
+        sleep(Duration::from_secs(13)).await;
+        Ok(slowly(1, Duration::from_secs(13)))
+    });
+    let other = Miner::good();
+    let fleet = Fleet::of([("a", &miner), ("b", &other)]);
+    let pool = fleet.ordered().await;
+    let asking = async { read(pool.run_inference(ask("m")).await.unwrap()).await };
+    let (chunks, ()) = tokio::join!(asking, async {
+        sleep(Duration::from_secs(1)).await;
+        fleet.leave("a");
+    });
+    assert_eq!((chunks.unwrap(), other.asked()), (2, 0));
 }
 
 /// A good miner whose answers to looks are late.

@@ -60,7 +60,7 @@ impl Plan {
             .expect("it is ready in time");
         let line = line.unwrap().expect("it does not end before it is ready");
         let url = line.strip_prefix("ready ").expect("the first line").to_owned();
-        self.listen = url.strip_prefix("http://").unwrap().to_owned();
+        self.listen = url.split_once("://").unwrap().1.to_owned();
         Devchain { child, url }
     }
 

@@ -1,10 +1,13 @@
 //! Start order, freezes, and what is no chain of ours.
 
-use std::time::Duration;
+use std::{os::unix::fs::PermissionsExt, time::Duration};
 
 use rustix::process::Signal;
 use synapse_chain::{LocalChain, remote::RemoteChainBuilder};
-use synapse_core::{Role, Stake, Subnet, SubnetId, keys::Signer};
+use synapse_core::{
+    Role, Stake, Subnet, SubnetId,
+    keys::{Keystore, Passphrase, Scheme, Signer, WordCount},
+};
 use tokio::time::timeout;
 
 use crate::{
@@ -41,7 +44,68 @@ async fn plain_http_for_other_machines_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn with_a_key_it_serves_https_and_nobody_else_is_taken_for_it() {
+    let data = tempfile::tempdir().unwrap();
+    let keys = data.path().join("keys");
+    let phrase = data.path().join("passphrase");
+    std::fs::write(&phrase, "correct horse battery staple").unwrap();
+    std::fs::set_permissions(&phrase, PermissionsExt::from_mode(0o600)).unwrap();
+    let keystore = Keystore::open(&keys).unwrap();
+    let passphrase = Passphrase::from_file(&phrase).unwrap();
+    keystore
+        .create("chain", Scheme::Sr25519, WordCount::Twelve, &passphrase)
+        .unwrap();
+    let address = keystore.unlock("chain", &passphrase).unwrap().hotkey();
+    let flags = [
+        "--block-time=20ms".to_owned(),
+        "--key=chain".to_owned(),
+        format!("--keys={}", keys.display()),
+        format!("--passphrase-file={}", phrase.display()),
+    ];
+    let chain = Plan::new(&data.path().join("chain"), flags).start().await;
+    assert!(chain.url.starts_with("https://"), "{}", chain.url);
+    let remote = impatient(&chain.url);
+    let pinned = remote.clone().server_key(address.address().clone());
+    goes_on(&pinned.connect().await.unwrap()).await;
+    let other = remote.server_key(key("//Alice").address().clone());
+    assert_eq!(other.connect().await.unwrap_err().code(), "tls_wrong_key");
+}
+
+#[tokio::test]
+async fn a_seeded_chains_blocks_are_as_far_apart_as_it_is_told() {
+    let data = tempfile::tempdir().unwrap();
+    let flags = ["--block-time=20ms", "--seed=1"].map(str::to_owned);
+    let chain = Plan::new(data.path(), flags.into_iter().chain(funds(&[&key("//Alice")])))
+        .start()
+        .await;
+    let chain = LocalChain::connect(&chain.url).await.unwrap();
+    let head = *chain.head().current();
+    let genesis = 1_577_836_800_000;
+    assert_eq!(head.time, genesis + 20 * head.block.0);
+}
+
+#[tokio::test]
+async fn an_account_is_funded_once() {
+    let data = tempfile::tempdir().unwrap();
+    let alice = key("//Alice");
+    let said = Plan::new(data.path(), funds(&[&alice, &alice])).fails().await;
+    assert!(said.contains("two amounts"), "{said}");
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn a_chain_that_halts_ends_with_the_error() {
+    let data = tempfile::tempdir().unwrap();
+    let mut plan = Plan::new(data.path(), ["--block-time=20ms".to_owned()]);
+    plan.fault = Some("disk_full@10");
+    assert!(!plan.start().await.ended().await);
+    plan.fault = None;
+    let again = plan.start().await;
+    goes_on(&LocalChain::connect(&again.url).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn followers_do_not_hold_up_its_end() {
     let data = tempfile::tempdir().unwrap();
     let chain = Plan::new(data.path(), ["--block-time=1m".to_owned()])
         .start()
@@ -49,7 +113,7 @@ async fn a_second_signal_ends_it_at_once() {
     let followed = LocalChain::connect(&chain.url).await.unwrap();
     followed.subnet(SubnetId(7)).await.unwrap();
     chain.signal(Signal::TERM);
-    assert!(chain.ended().await, "followers do not hold it up");
+    assert!(chain.ended().await);
 }
 
 #[tokio::test]

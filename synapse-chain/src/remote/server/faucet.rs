@@ -38,16 +38,15 @@ impl Faucet {
 
     /// Notes that `account` is given something, unless it was already.
     fn reserve(&self, account: &NodeId) -> Result<(), Error> {
-        let refuse = |why: String| Err(Error::new(ErrorKind::RateLimited, "faucet_dry", why));
         let mut given = self.given.lock().expect("nothing panics while it holds the set");
         if given.contains(account) {
-            return refuse(format!("the faucet gave {account} its amount already"));
+            return Err(dry(format!("the faucet gave {account} its amount already")));
         }
         if given.len() >= self.most {
-            return refuse(format!(
+            return Err(dry(format!(
                 "the faucet gave to {} accounts, and gives to no more",
                 self.most
-            ));
+            )));
         }
         given.insert(account.clone());
         Ok(())
@@ -57,6 +56,10 @@ impl Faucet {
         let mut given = self.given.lock().expect("nothing panics while it holds the set");
         given.remove(account);
     }
+}
+
+fn dry(why: String) -> Error {
+    Error::new(ErrorKind::RateLimited, "faucet_dry", why)
 }
 
 /// Whether a key can have this address: what is given to any other is lost, and takes somebody's place.
@@ -89,6 +92,9 @@ pub(super) async fn give(State(served): State<Arc<Served>>, request: Request) ->
         let body = submit::read(request.into_body(), LONGEST_BODY).await?;
         let Wish { account } = submit::parse(&body)?;
         check(&account)?;
+        if served.backend().account(&account).await?.balance >= faucet.amount {
+            return Err(dry(format!("{account} holds as much as the faucet gives")));
+        }
         faucet.reserve(&account)?;
         let call = LocalCall::Fund {
             account: account.clone(),

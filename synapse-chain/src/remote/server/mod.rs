@@ -108,8 +108,9 @@ impl ChainApi {
         }
     }
 
-    /// Gives `amount` out of nothing to whoever asks, once an account, and to at most `accounts` accounts. For
-    /// development: off unless set. What it gave is forgotten with the process.
+    /// Gives `amount` out of nothing to whoever asks, once an account, and to at most `accounts` accounts: so much in all
+    /// and no more. For development: off unless set. Whom it gave to is forgotten with the process; whoever holds as
+    /// much already gets nothing.
     pub fn faucet(mut self, amount: Stake, accounts: usize) -> Self {
         self.faucet = Some(Faucet::new(amount, accounts));
         self
@@ -215,7 +216,7 @@ async fn halted(mut halted: Watch<Option<Error>>) {
             return;
         }
     }
-    pending().await
+    pending::<()>().await;
 }
 
 /// Says in every reply which chain it is of, and that it is of now.

@@ -131,7 +131,7 @@ async fn pay_through(fault: Fault) -> (Served, Result<(), Error>, NodeId) {
     let proxy = Proxy::new(served.address, fault).await;
     let to = key("//somebody").address().clone();
     let chain = LocalChain::remote(&proxy.url())
-        .submission_timeout(Duration::from_secs(2))
+        .submission_timeout(Duration::from_millis(800))
         .connect()
         .await
         .unwrap()

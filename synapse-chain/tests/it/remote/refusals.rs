@@ -189,6 +189,8 @@ async fn the_faucet_gives_once_an_account_and_to_so_many() {
     let ask = async |account: &str| served.post("/v1/faucet", wish(account)).await;
     assert_eq!(served.post("/v1/faucet", "{}").await, is(400, "malformed_body"));
     assert_eq!(ask("a").await, is(400, "malformed_address"));
+    let rich = key("//Bob").address().clone();
+    assert_eq!(ask(rich.as_str()).await, is(429, "faucet_dry"));
     assert_eq!(ask(a.as_str()).await, is(200, "ok"));
     assert_eq!(ask(a.as_str()).await, is(429, "faucet_dry"));
     assert_eq!(ask(b.as_str()).await, is(200, "ok"));

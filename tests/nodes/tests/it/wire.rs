@@ -1,6 +1,6 @@
 //! What somebody on the way between two nodes sees.
 
-use nodes_tests::{Ending, Subnet, Wire, ask};
+use nodes_tests::{Ending, Process, Subnet, Wire, ask};
 
 /// Words of the exchange: of its prompt, its reply, its protocol, its model.
 const WORDS: [&str; 4] = ["whisper", "WHISPER", "HTTP/1.1", "shout"];
@@ -20,7 +20,7 @@ async fn overheard(scheme: &str, options: &[&str]) -> Vec<Vec<u8>> {
         subnet
             .miner("miner", 1, 0)
             .arg(format!("--advertise={scheme}://{between}")),
-        |miner, option| miner.arg(option),
+        Process::arg,
     );
     let miner_node = miner_process.start().await;
     let wire = Wire::reach(listener, miner_node.address());
@@ -53,6 +53,9 @@ async fn without_tls_it_is_all_of_it() {
     let seen = overheard("http", &["--plain-http"]).await;
     let text = String::from_utf8_lossy(&seen.concat()).into_owned();
     for word in WORDS {
-        assert!(text.contains(word), "{word} is not heard, so its absence says nothing");
+        assert!(
+            text.contains(word),
+            "{word} is not heard, so its absence says nothing"
+        );
     }
 }
