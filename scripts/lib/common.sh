@@ -1,6 +1,7 @@
 # Sourced by every script: where caches are, how parts are installed, how steps are timed.
 # shellcheck shell=bash
 set -euo pipefail
+[ "${BASH_VERSINFO[0]}" -ge 5 ] || { printf 'error: these scripts need bash 5 or newer; macOS: brew install bash\n' >&2; exit 1; }
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/synapse

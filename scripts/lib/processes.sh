@@ -14,13 +14,16 @@ Usage: scripts/demo --processes [OPTIONS]
 USAGE
 }
 
+# absolute PATH: as whoever called the script sees it.
+absolute() { case $1 in /*) printf '%s\n' "$1" ;; *) printf '%s/%s\n' "$CALLED_FROM" "$1" ;; esac; }
+
 once='' listen=127.0.0.1:8080 data='' model=''
 while [ $# -gt 0 ]; do
     case $1 in
     --processes) shift ;;
     --once | --listen | --data-dir | --model)
         [ $# -ge 2 ] || die "$1 wants a value"
-        case $1 in --once) once=$2 ;; --listen) listen=$2 ;; --data-dir) data=$2 ;; --model) model=$2 ;; esac
+        case $1 in --once) once=$2 ;; --listen) listen=$2 ;; --data-dir) data=$(absolute "$2") ;; --model) model=$(absolute "$2") ;; esac
         shift 2
         ;;
     -h | --help) usage; exit 0 ;;

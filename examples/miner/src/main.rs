@@ -105,9 +105,13 @@ async fn run(options: Options) -> Result<(), Error> {
     };
     let metrics = serve_beside(metrics, api.metrics_router());
     let (ready, is_ready) = oneshot::channel();
+    let (draining, is_draining) = oneshot::channel();
     let shown = endpoint.clone();
     let server = server
         .drain_timeout(Duration::from_secs(options.drain))
+        .on_draining(move || {
+            let _ = draining.send(());
+        })
         .on_ready(move |address| {
             let _ = ready.send(());
             println!("ready {}", url(options.plain_http, address));
@@ -129,7 +133,11 @@ async fn run(options: Options) -> Result<(), Error> {
     });
     let advertising = async {
         if is_ready.await.is_ok() {
-            advertiser.run().await;
+            // While it drains, whoever takes its place says where that is.
+            tokio::select! {
+                () = advertiser.run() => {}
+                _ = is_draining => {}
+            }
         }
         pending().await
     };

@@ -58,6 +58,7 @@ pub struct Server {
     plain_http: Option<bool>,
     stop: Option<Stop>,
     on_ready: Option<Box<dyn FnOnce(SocketAddr) + Send>>,
+    on_draining: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Server {
@@ -92,6 +93,7 @@ impl Server {
             plain_http: None,
             stop: None,
             on_ready: None,
+            on_draining: None,
         })
     }
 
@@ -197,6 +199,12 @@ impl Server {
         self
     }
 
+    /// Calls `told` once it takes no more connections, before the replies under way end: who advertises it can stop.
+    pub fn on_draining(mut self, told: impl FnOnce() + Send + 'static) -> Self {
+        self.on_draining = Some(Box::new(told));
+        self
+    }
+
     /// Serves `api` until it is told to stop, and sees its module through its whole life.
     ///
     /// A first signal (or [`shutdown`](Self::shutdown)) closes the listener, so that new connections are refused, and
@@ -239,6 +247,9 @@ impl Server {
             })
             .await;
         lifecycle.draining();
+        if let Some(told) = self.on_draining {
+            told();
+        }
         run.drain().await;
         served.and(run.shut_down(&lifecycle).await)
     }

@@ -13,7 +13,7 @@ const REQUESTS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_on_it_is_answered_elsewhere_or_ends_within_30_seconds() {
-    let mut gateway = Gateway::start(2, 20, 100).await;
+    let mut gateway = Gateway::start(2, 40, 100).await;
     let at = gateway.address();
     let begun = join_all((0..REQUESTS).map(|_| ask(at, "one"))).await;
     let mut begun: Vec<_> = begun.into_iter().map(Result::unwrap).collect();

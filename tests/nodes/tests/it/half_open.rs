@@ -11,13 +11,13 @@ const REQUESTS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_behind_it_is_answered_elsewhere_or_ends_within_30_seconds() {
-    let gateway = Gateway::start(1, 20, 100).await;
+    let gateway = Gateway::start(1, 40, 100).await;
     let name = gateway.subnet.key("behind");
     gateway.subnet.register("behind", "miner").await;
     let (listener, between) = Wire::listen().await;
     let process = gateway
         .subnet
-        .miner("behind", 20, 100)
+        .miner("behind", 40, 100)
         .arg(format!("--advertise=https://{between}"));
     let miner = process.start().await;
     let wire = Wire::reach(listener, miner.address());

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_that_had_not_begun_are_answered_elsewhere_and_no_other_ends_in_silence() {
-    // A word a second: time enough for a request to be under way and have no content.
-    let mut gateway = Gateway::start(3, 4, 1_000).await;
+    // A word each three seconds: time enough for a request to be under way and have no content.
+    let mut gateway = Gateway::start(3, 4, 3_000).await;
     let at = gateway.address();
     let begun = join_all((0..10).map(|_| ask(at, "one"))).await;
     let mut begun: Vec<_> = begun.into_iter().map(Result::unwrap).collect();

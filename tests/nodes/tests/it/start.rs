@@ -1,9 +1,21 @@
 //! How nodes start: in any order, one a directory.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
-use nodes_tests::{Ending, Subnet, ask, get};
-use tokio::time::sleep;
+use nodes_tests::{Ending, Node, Subnet, ask, get};
+use tokio::time::{Instant, sleep};
+
+/// Waits until `look` finds something, half a minute at most.
+async fn until<T>(node: &Node, look: impl AsyncFn() -> Option<T>) -> T {
+    let late = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < late, "it does not come:\n{}", node.stderr());
+        sleep(Duration::from_millis(20)).await;
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_may_start_before_their_chain_and_say_what_they_wait_for() {
@@ -12,16 +24,10 @@ async fn nodes_may_start_before_their_chain_and_say_what_they_wait_for() {
     let (validator_process, miner_process) = (subnet.validator("validator"), subnet.miner("miner", 1, 0));
     let (mut validator_node, mut miner_node) = (validator_process.spawn(), miner_process.spawn());
     let gateway = validator_process.listens();
-    let said = loop {
-        match get(gateway, "/health/ready").await {
-            Ok(mut reply) => {
-                assert_eq!(reply.status(), 503);
-                break reply.text().await;
-            }
-            // It does not listen yet.
-            Err(_) => sleep(Duration::from_millis(20)).await,
-        }
-    };
+    // An error is that it does not listen yet.
+    let mut reply = until(&validator_node, async || get(gateway, "/health/ready").await.ok()).await;
+    assert_eq!(reply.status(), 503);
+    let said = reply.text().await;
     assert!(
         said.contains("the node waits for the chain at http://127.0.0.1:"),
         "{said}"
@@ -34,13 +40,11 @@ async fn nodes_may_start_before_their_chain_and_say_what_they_wait_for() {
     subnet.register("validator", "validator").await;
     validator_node.ready().await;
     miner_node.ready().await;
-    let mut reply = loop {
+    let mut reply = until(&validator_node, async || {
         let reply = ask(gateway, "hello").await.unwrap();
-        if reply.status() == 200 {
-            break reply;
-        }
-        sleep(Duration::from_millis(50)).await;
-    };
+        (reply.status() == 200).then_some(reply)
+    })
+    .await;
     assert_eq!(reply.miner(), Some(&*miner));
     assert_eq!(reply.ending().await, Ending::Complete);
 }
@@ -52,10 +56,13 @@ async fn a_second_node_on_one_directory_is_refused_and_told_who_has_it() {
     for process in [subnet.validator("node"), subnet.miner("node", 1, 0)] {
         let mut first = process.spawn();
         let pid = first.pid();
-        // Whichever of the two is later is refused.
-        while !process.data().join("lock").exists() {
-            sleep(Duration::from_millis(5)).await;
-        }
+        let holder = process.data().join("lock");
+        until(&first, async || {
+            fs::read_to_string(&holder)
+                .ok()
+                .filter(|said| said.contains(&pid.to_string()))
+        })
+        .await;
         let mut second = process.spawn();
         let ended = second
             .ended(Duration::from_secs(10))
@@ -78,12 +85,17 @@ async fn a_subnet_that_does_not_exist_ends_the_node() {
     let chain_process = subnet.chain();
     let _chain = chain_process.start().await;
     for process in [subnet.validator("node"), subnet.miner("node", 1, 0)] {
-        let mut node = process.arg("--subnet=8").spawn();
+        let process = process.arg("--subnet=8");
+        let mut node = process.spawn();
         let ended = node
             .ended(Duration::from_secs(20))
             .await
             .expect("waiting helps nobody");
         assert_eq!(ended.code(), Some(1));
-        assert!(node.stderr().contains("subnet"), "{}", node.stderr());
+        assert!(
+            node.stderr().contains("the chain has no subnet 8"),
+            "{}",
+            node.stderr()
+        );
     }
 }
