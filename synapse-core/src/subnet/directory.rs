@@ -179,10 +179,11 @@ impl Endpoint {
         if url.contains(['"', '\\']) {
             return Err(fault("has a quote or a backslash"));
         }
-        let uri: http::Uri = url
-            .trim_end_matches('/')
-            .parse()
-            .map_err(|error| fault("is no address").with_source(error))?;
+        let parse = |url: &str| {
+            url.parse::<http::Uri>()
+                .map_err(|error| fault("is no address").with_source(error))
+        };
+        let uri = parse(url)?;
         match (uri.scheme_str(), uri.authority()) {
             (Some("http" | "https"), Some(authority)) if authority.as_str().contains('@') => {
                 Err(fault("carries credentials"))
@@ -190,7 +191,7 @@ impl Endpoint {
             (Some("http" | "https"), Some(_)) if uri.query().is_some() || url.contains('#') => {
                 Err(fault("has a query or a fragment"))
             }
-            (Some("http" | "https"), Some(_)) => Ok(Self::Http(uri)),
+            (Some("http" | "https"), Some(_)) => Ok(Self::Http(parse(url.trim_end_matches('/'))?)),
             _ => Err(fault("has no http or https scheme")),
         }
     }
