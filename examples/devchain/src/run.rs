@@ -64,7 +64,8 @@ pub(crate) struct Options {
     /// What an account of a new chain has; may be given several times.
     #[arg(long = "fund", value_name = "ADDRESS=AMOUNT")]
     grants: Vec<Grant>,
-    /// Gives this much, once, to whatever account asks with POST /v1/faucet.
+    /// Gives this much to whatever account asks with POST /v1/faucet and holds less; once, until the chain is started
+    /// anew.
     #[arg(long, value_name = "AMOUNT")]
     faucet: Option<u64>,
     /// Serve plain HTTP on an address that other machines reach. Whoever is on the way can answer in the chain's place

@@ -16,7 +16,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn verify(options: &Options) -> Result<(), Error> {
-    if !options.data_dir.is_dir() {
+    if !options.data_dir.join("chain.redb").exists() {
         return Err(Error::invalid(
             "no_store",
             format!("there is no chain in {}", options.data_dir.display()),

@@ -57,6 +57,22 @@ fn copy(from: &Path) -> tempfile::TempDir {
 }
 
 #[tokio::test]
+async fn an_empty_file_is_damage_and_no_beginning() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(lived_in(directory.path()).await);
+    let file = directory.path().join("chain.redb");
+    fs::write(&file, "").unwrap();
+    assert_eq!(code(LocalChain::open(directory.path())), "corrupt_store");
+    assert_eq!(fs::metadata(&file).unwrap().len(), 0, "it is left as it was");
+
+    // What a beginning left that broke off is no chain.
+    fs::remove_file(&file).unwrap();
+    fs::write(directory.path().join("chain.redb.new"), "half").unwrap();
+    drop(lived_in(directory.path()).await);
+    check_lived_in(directory.path()).await;
+}
+
+#[tokio::test]
 async fn a_chain_goes_on_where_it_was_closed() {
     let directory = tempfile::tempdir().unwrap();
     let id = lived_in(directory.path()).await.id().clone();

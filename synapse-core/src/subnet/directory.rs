@@ -188,6 +188,11 @@ impl Endpoint {
             (Some("http" | "https"), Some(authority)) if authority.as_str().contains('@') => {
                 Err(fault("carries credentials"))
             }
+            (Some("http" | "https"), Some(authority))
+                if authority.as_str() != authority.host() && authority.port_u16().is_none() =>
+            {
+                Err(fault("has no port from 0 to 65535"))
+            }
             (Some("http" | "https"), Some(_)) if uri.query().is_some() || url.contains('#') => {
                 Err(fault("has a query or a fragment"))
             }

@@ -87,6 +87,9 @@ fn endpoints_are_plain_http_addresses() {
     }
     check("http://127.0.0.1:8091", Ok("http://127.0.0.1:8091"));
     check("https://miner.example/", Ok("https://miner.example"));
+    check("https://[::1]:8091", Ok("https://[::1]:8091"));
+    check("https://[::1]", Ok("https://[::1]"));
+    check("https://miner.example:99999", Err("no port from 0 to 65535"));
     check("ftp://miner.example", Err("no http or https scheme"));
     check("127.0.0.1:8091", Err("write it as http://host:port"));
     check("http://user:secret@host", Err("credentials"));

@@ -1,6 +1,10 @@
 //! Opening the file, and what its failures mean.
 
-use std::{io, path::Path};
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+};
 
 use redb::{Builder, Database};
 use synapse_core::{Error, ErrorKind, Retry};
@@ -15,6 +19,39 @@ pub(super) fn open(path: &Path, faults: &Faults) -> Result<Database, Error> {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
     faults.create(&builder, path).map_err(broken)
+}
+
+/// How long the file is, where it is there.
+pub(super) fn length(path: &Path) -> Result<Option<u64>, Error> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(of_file(error.kind()).with_source(error)),
+    }
+}
+
+/// Removes what a beginning that broke off left.
+pub(super) fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(of_file(error.kind()).with_source(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives a file its name for good.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    let renamed = fs::rename(from, to).and_then(|()| {
+        let directory = to.parent().unwrap_or(Path::new("."));
+        // Elsewhere a directory cannot be opened, and its entries are the system's to keep.
+        if cfg!(unix) {
+            File::open(directory)?.sync_all()
+        } else {
+            Ok(())
+        }
+    });
+    renamed.map_err(|error| of_file(error.kind()).with_source(error))
 }
 
 /// What redb failed with, as an error of ours.

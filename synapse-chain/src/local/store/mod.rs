@@ -80,10 +80,26 @@ impl Store {
         faults: Faults,
     ) -> Result<Self, Error> {
         let directory = DataDir::open(directory)?;
-        let database = file::open(&directory.path().join("chain.redb"), &faults)?;
-        let genesis = match read_genesis(&database)? {
-            Some(genesis) => genesis,
-            None => begin(&database, genesis()?)?,
+        let path = directory.path().join("chain.redb");
+        let (database, genesis) = match file::length(&path)? {
+            // A file that is there held a chain: what is empty or says nothing of one is damage, not a beginning.
+            Some(0) => return Err(corrupt("its file is empty")),
+            Some(_) => {
+                let database = file::open(&path, &faults)?;
+                let genesis = read_genesis(&database)?;
+                (
+                    database,
+                    genesis.ok_or_else(|| corrupt("it does not say which chain it is"))?,
+                )
+            }
+            None => {
+                let aside = directory.path().join("chain.redb.new");
+                file::remove(&aside)?;
+                let database = file::open(&aside, &faults)?;
+                let genesis = begin(&database, genesis()?)?;
+                file::rename(&aside, &path)?;
+                (database, genesis)
+            }
         };
         Ok(Self {
             database,
