@@ -4,6 +4,7 @@ import pty
 import re
 import select
 import tempfile
+import termios
 import time
 import unittest
 
@@ -33,6 +34,10 @@ class Prompt(unittest.TestCase):
                 break
             if answers and (question := shown.find(answers[0][0].encode(), asked)) >= 0:
                 asked = question + len(answers[0][0])
+                # The question comes first, and the echo is turned off after it: people are not that fast.
+                while termios.tcgetattr(terminal)[3] & termios.ECHO:
+                    self.assertLess(time.monotonic(), deadline, shown)
+                    time.sleep(0.001)
                 os.write(terminal, answers.pop(0)[1].encode() + b"\n")
         os.close(terminal)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
