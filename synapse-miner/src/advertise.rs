@@ -24,7 +24,6 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// use synapse_core::{Endpoint, Error, NodeId, Subnet};
 /// use synapse_miner::{Advertised, Advertiser};
 ///
-/// # #[allow(dead_code)]
 /// async fn advertise(subnet: Arc<dyn Subnet>, node: NodeId) -> Result<(), Error> {
 ///     Advertiser::new(subnet, node, Endpoint::http("https://miner.example.com:8091")?)
 ///         .on_change(|now| match now {
@@ -38,6 +37,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 ///         .await;
 ///     Ok(())
 /// }
+/// # let _ = advertise;
 /// ```
 #[must_use = "an advertiser does nothing until it runs"]
 pub struct Advertiser {
