@@ -39,6 +39,8 @@ pub mod layers;
 mod middleware;
 mod module;
 mod output;
+pub mod probe;
+mod report;
 mod subnet;
 mod task;
 #[cfg(feature = "testkit")]
@@ -68,6 +70,7 @@ pub use self::{
         Alternative, Body, Chunk, Delta, Ending, FinishReason, Head, Logprobs, Output, Pending, Tap, Token,
         ToolCall, Transform, Usage,
     },
+    report::{Reason, ScoreBook, ScoreReport, SubnetSummary},
     subnet::{
         Directory, Endpoint, Epoch, Member, Phase, Registration, Role, Subnet, SubnetParams, Weight, Weights,
     },

@@ -1,13 +1,23 @@
 #![doc = include_str!("../README.md")]
 
+pub mod backtest;
+pub mod evidence;
+mod judge;
+mod node;
 pub mod pool;
 pub mod rate_limit;
+pub mod score;
 pub mod token_count;
 pub mod trace;
+pub mod weights;
 
 pub use self::{
+    evidence::EvidenceLog,
+    judge::{StandardValidator, Validator},
+    node::ValidatorNode,
     pool::{MinerPool, P2c, PeakEwma},
     rate_limit::{Quota, RateLimitLayer},
+    score::{ScorePolicy, StandardPolicy},
     token_count::{TokenCountLayer, Tokenizers},
     trace::TraceLayer,
 };

@@ -37,6 +37,26 @@ impl Excluded {
     }
 }
 
+/// The one member that may be asked for a request: an extension of the input, set by whoever wants to know how that one does.
+///
+/// It is asked once, whether it is ejected or not; where it is not ready the request fails with `no_miner_ready`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Only(NodeId);
+
+impl Only {
+    /// This member.
+    #[must_use]
+    pub fn new(node: NodeId) -> Self {
+        Self(node)
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn node(&self) -> &NodeId {
+        &self.0
+    }
+}
+
 /// Which attempt of a request this is, counted from 1: an extension of the input that a member gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attempt(u32);

@@ -30,6 +30,7 @@ mod settings;
 mod silence;
 mod snapshot;
 mod tend;
+mod witness;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -42,8 +43,9 @@ use synapse_core::{
 use tokio::{sync::Mutex, time::Instant};
 
 pub use self::{
-    attempt::{Attempt, Excluded},
+    attempt::{Attempt, Excluded, Only},
     balance::{Balance, Candidates, Load, Meter, Observation, P2c, PeakEwma},
+    witness::{Outcome, Sighting, Witness},
 };
 use self::{follow::Follower, roster::Roster, settings::Settings, tend::Care};
 

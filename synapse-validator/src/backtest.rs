@@ -1,0 +1,1 @@
+//! Any policy, over epochs that were stored.

@@ -1,0 +1,97 @@
+//! What a validator saw of one miner in an epoch.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use synapse_core::{BlockNumber, CallerId, NodeId, Stake};
+
+use super::Distribution;
+
+/// What a validator saw of one miner in an epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct MinerEvidence {
+    /// Who it is.
+    pub miner: NodeId,
+    /// Who owns it, and earns what it earns.
+    pub owner: NodeId,
+    /// What it staked.
+    #[serde(default)]
+    pub stake: Stake,
+    /// Since which block it is a member.
+    #[serde(default)]
+    pub active_since: BlockNumber,
+    /// Why it was not admitted; `None` of one that was.
+    #[serde(default)]
+    pub refused: Option<String>,
+    /// How it answered what this validator asked.
+    #[serde(default)]
+    pub probes: Tally,
+    /// How it answered users, each apart: a caller may be the miner himself. Of more than
+    /// [`MOST_CALLERS`](Self::MOST_CALLERS) the rest are one.
+    #[serde(default)]
+    pub users: BTreeMap<CallerId, Tally>,
+    /// What it claims, by the claim's words, and how often that was kept.
+    #[serde(default)]
+    pub claims: BTreeMap<String, ClaimTally>,
+    /// Measures of your own, by name: what a verification found, for one. Whatever is not finite is left out where it
+    /// is recorded, and is absent here.
+    #[serde(default)]
+    pub measures: BTreeMap<String, f64>,
+}
+
+impl MinerEvidence {
+    /// Callers that are counted apart.
+    pub const MOST_CALLERS: usize = 64;
+
+    /// Nothing yet.
+    pub fn new(miner: NodeId) -> Self {
+        Self {
+            owner: miner.clone(),
+            miner,
+            stake: Stake::default(),
+            active_since: BlockNumber::default(),
+            refused: None,
+            probes: Tally::default(),
+            users: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            measures: BTreeMap::new(),
+        }
+    }
+}
+
+/// How requests went, counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Requests that were sent to it.
+    pub asked: u64,
+    /// Replies that were whole.
+    pub answered: u64,
+    /// Failures before any content and within a reply, by the error's code. `asked` less `answered`, these and `dropped` are refusals
+    /// as the caller's fault, which are nobody's failure.
+    pub failed: BTreeMap<String, u64>,
+    /// Replies that their client did not wait for.
+    pub dropped: u64,
+    /// Tokens of the replies, estimated from their text at four bytes each.
+    pub output_tokens: u64,
+    /// Microseconds to the first content.
+    pub first_content_us: Distribution,
+    /// Thousandths of a token a second, from the first content to the end.
+    pub speed_mtps: Distribution,
+}
+
+/// How often a claim was kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct ClaimTally {
+    /// Answers that bear it out.
+    pub kept: u64,
+    /// Answers that show it to be false.
+    pub broken: u64,
+    /// What the last of those showed.
+    pub why: Option<String>,
+}

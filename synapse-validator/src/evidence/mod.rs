@@ -1,0 +1,15 @@
+//! What a validator saw of its miners in an epoch.
+//!
+//! Numbers are integers, and times are counted in buckets: what was stored gives the same scores again, bit for bit.
+
+mod distribution;
+mod epoch;
+mod log;
+mod miner;
+
+pub use self::{
+    distribution::Distribution,
+    epoch::EpochEvidence,
+    log::EvidenceLog,
+    miner::{ClaimTally, MinerEvidence, Tally},
+};
