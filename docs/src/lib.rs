@@ -2,3 +2,5 @@
 
 #![doc = include_str!("../guides/gateway.md")]
 #![doc = include_str!("../guides/custom-module.md")]
+#![doc = include_str!("../guides/nodes.md")]
+#![doc = include_str!("../guides/write-a-score-policy.md")]

@@ -2,6 +2,8 @@
 
 mod backend;
 mod chain;
+#[cfg(feature = "config")]
+pub mod config;
 mod local;
 #[cfg(feature = "remote")]
 pub mod remote;

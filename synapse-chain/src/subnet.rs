@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use synapse_core::{
-    BlockNumber, Directory, Endpoint, Epoch, EpochId, Error, Member, NodeId, OperationId, Registration, Role,
+    BlockNumber, Directory, Epoch, EpochId, Error, Member, NodeId, OperationId, Registration, Role, Serving,
     Stake, Subnet, SubnetId, SubnetParams, Watch, Weights, async_trait, keys::Signer,
 };
 
@@ -157,6 +157,10 @@ impl Subnet for LocalSubnet {
         self.id
     }
 
+    async fn synced(&self) -> Result<(), Error> {
+        self.chain.backend().synced(self.id).await
+    }
+
     fn directory(&self) -> Watch<Directory> {
         self.followed.directory.clone()
     }
@@ -183,11 +187,17 @@ impl Subnet for LocalSubnet {
         self.register_with(registration, None).await
     }
 
-    async fn serve(&self, node: &NodeId, endpoint: Endpoint) -> Result<(), Error> {
+    async fn serve(&self, node: &NodeId, serving: Serving) -> Result<(), Error> {
+        let Serving {
+            endpoint,
+            capabilities,
+            ..
+        } = serving;
         let call = Call::Serve {
             subnet: self.id,
             node: node.clone(),
             endpoint,
+            capabilities,
         };
         self.call(node, call).await
     }

@@ -27,6 +27,8 @@
 struct Readme;
 
 mod clock;
+#[cfg(feature = "config")]
+pub mod config;
 mod connect;
 mod data_dir;
 mod dialect;
@@ -72,7 +74,8 @@ pub use self::{
     },
     report::{Reason, ScoreBook, ScoreReport, SubnetSummary},
     subnet::{
-        Directory, Endpoint, Epoch, Member, Phase, Registration, Role, Subnet, SubnetParams, Weight, Weights,
+        Directory, Endpoint, Epoch, Member, Phase, Registration, Role, Serving, Subnet, SubnetParams,
+        Weight, Weights,
     },
     task::Task,
     tokenizer::{Precision, PromptPiece, PromptRenderer, RenderedPrompt, TokenCount, Tokenizer},

@@ -6,6 +6,7 @@
 //! - [`client`]: [`OpenAiModule`] makes a module of an endpoint, [`HttpConnect`] one of a subnet's member.
 //! - [`router`]: a module as an OpenAI-compatible [`Api`]; [`serve`] and [`Server`] put it on a port, with a bound on
 //!   whatever a peer may cost.
+//! - [`scores`]: a validator's scores, signed, for the miners that they are about.
 //! - [`signed`]: requests that prove who asks, and the [`Verifier`] that checks them.
 //! - [`tls`]: TLS between nodes, with certificates that a node's key vouches for.
 //! - [`status`]: one table of failures: our kinds, HTTP statuses, OpenAI's types.
@@ -23,10 +24,13 @@
 //! ```
 
 pub mod client;
+#[cfg(feature = "config")]
+pub mod config;
 pub mod dialect;
 mod digest;
 pub mod headers;
 mod router;
+pub mod scores;
 mod serve;
 pub mod signed;
 pub mod sse;
@@ -34,9 +38,10 @@ pub mod status;
 pub mod tls;
 
 pub use self::{
-    client::{HttpConnect, OpenAiModule, SignedHttp},
+    client::{HttpConnect, OpenAiModule, ScoresClient, SignedHttp},
     dialect::OpenAi,
     router::{Api, RouterBuilder, router},
+    scores::Scores,
     serve::{PeerAddr, Server, serve},
     signed::{SignedBy, Verifier},
 };

@@ -1,15 +1,15 @@
-//! Keeping a node's endpoint in its subnet's directory.
+//! Keeping what a node serves in its subnet's directory.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use synapse_core::{Endpoint, Error, NodeId, Subnet};
+use synapse_core::{Directory, Endpoint, Error, Member, NodeId, Serving, Subnet, Watch};
 use tokio::time::{Instant, timeout};
 
 /// The pause between two attempts at first; doubles up to [`LONGEST`].
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Keeps a node's endpoint in its subnet's directory, as long as it [runs](Self::run).
+/// Keeps a node's endpoint in its subnet's directory, and the digest of what it can do there, as long as it [runs](Self::run).
 ///
 /// It follows the directory, and tells the subnet where the node serves whenever that is not what is listed: at the
 /// start, after the node moved, after it was registered, after the chain lost it. Attempts are 1 s to 60 s apart, also
@@ -43,7 +43,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub struct Advertiser {
     subnet: Arc<dyn Subnet>,
     node: NodeId,
-    endpoint: Endpoint,
+    serving: Watch<Option<Serving>>,
     told: Box<dyn FnMut(&Advertised) + Send>,
 }
 
@@ -63,12 +63,18 @@ pub enum Advertised {
 }
 
 impl Advertiser {
-    /// Of `node`, which serves at `endpoint`. What `subnet` signs with must be the node's own key.
-    pub fn new(subnet: Arc<dyn Subnet>, node: NodeId, endpoint: Endpoint) -> Self {
+    /// Of `node`, which serves so: at an [`Endpoint`], or there with the digest of what it can do. What `subnet` signs with
+    /// must be the node's own key.
+    pub fn new(subnet: Arc<dyn Subnet>, node: NodeId, serving: impl Into<Serving>) -> Self {
+        Self::following(subnet, node, Watch::constant(Some(serving.into())))
+    }
+
+    /// Of `node`, which serves as this says at the time; while it says nothing, neither does the subnet hear anything.
+    pub(crate) fn following(subnet: Arc<dyn Subnet>, node: NodeId, serving: Watch<Option<Serving>>) -> Self {
         Self {
             subnet,
             node,
-            endpoint,
+            serving,
             told: Box::new(|_| {}),
         }
     }
@@ -82,34 +88,43 @@ impl Advertiser {
     /// Runs until the directory can change no more, which is when the chain's handle is gone. Start it once the
     /// directory is known, and drop it to end it: cancel safe.
     pub async fn run(mut self) {
-        let mut directory = self.subnet.directory();
-        let (mut pace, mut before) = (Pace::default(), None);
+        let mut news = News::new(self.subnet.directory(), self.serving.clone());
+        let (mut pace, mut before, mut wanted) = (Pace::default(), None, None);
         loop {
-            let current = directory.current();
-            let endpoint = current.get(&self.node).map(|member| member.endpoint.as_ref());
-            let listed = endpoint.map(|endpoint| endpoint == Some(&self.endpoint));
-            if let Some(Some(other)) = endpoint
-                && *other != self.endpoint
+            let current = news.directory.current();
+            if *news.serving.current() != wanted {
+                // What was listed until now says nothing of what is to be.
+                (wanted, before) = ((*news.serving.current()).clone(), None);
+            }
+            let Some(serving) = &wanted else {
+                if news.next().await.is_none() {
+                    return;
+                }
+                continue;
+            };
+            let member = current.get(&self.node);
+            if let Some(other) = member.and_then(|member| member.endpoint.as_ref())
+                && *other != serving.endpoint
                 && matches!(before, Some(Advertised::Listed | Advertised::Elsewhere(_)))
             {
                 self.tell(&mut before, Advertised::Elsewhere(other.clone()));
             }
-            let changed = match (listed, pace.left()) {
+            let changed = match (member.map(|member| is_listed(member, serving)), pace.left()) {
                 (None, _) => {
                     self.tell(&mut before, Advertised::Unregistered);
-                    directory.next().await
+                    news.next().await
                 }
                 (Some(true), _) => {
                     self.tell(&mut before, Advertised::Listed);
-                    directory.next().await
+                    news.next().await
                 }
-                (Some(false), Some(left)) => match timeout(left, directory.next()).await {
+                (Some(false), Some(left)) => match timeout(left, news.next()).await {
                     Ok(changed) => changed,
                     Err(_) => continue,
                 },
                 (Some(false), None) => {
                     pace.attempt();
-                    if let Err(error) = self.subnet.serve(&self.node, self.endpoint.clone()).await {
+                    if let Err(error) = self.subnet.serve(&self.node, serving.clone()).await {
                         self.tell(&mut before, Advertised::Failed(error));
                     }
                     continue;
@@ -134,7 +149,7 @@ impl fmt::Debug for Advertiser {
         f.debug_struct("Advertiser")
             .field("subnet", &self.subnet.id())
             .field("node", &self.node)
-            .field("endpoint", &self.endpoint)
+            .field("serving", &self.serving.current())
             .finish_non_exhaustive()
     }
 }
@@ -149,22 +164,55 @@ impl Advertised {
     }
 }
 
-/// When the subnet may be told again.
+fn is_listed(member: &Member, serving: &Serving) -> bool {
+    member.endpoint.as_ref() == Some(&serving.endpoint) && member.capabilities == serving.capabilities
+}
+
+/// What the directory says, and what it should say.
+struct News {
+    directory: Watch<Directory>,
+    serving: Watch<Option<Serving>>,
+    /// Whether somebody may still change what it should say.
+    may_move: bool,
+}
+
+impl News {
+    fn new(directory: Watch<Directory>, serving: Watch<Option<Serving>>) -> Self {
+        Self {
+            directory,
+            serving,
+            may_move: true,
+        }
+    }
+
+    /// Waits until one of them changes; `None` once the directory cannot any more. Cancel safe.
+    async fn next(&mut self) -> Option<()> {
+        tokio::select! {
+            changed = self.directory.next() => changed.map(drop),
+            moved = self.serving.next(), if self.may_move => {
+                self.may_move = moved.is_some();
+                Some(())
+            }
+        }
+    }
+}
+
+/// When a chain may be asked again.
 #[derive(Debug, Default)]
-struct Pace {
+pub(crate) struct Pace {
     last: Option<(Instant, Duration)>,
 }
 
 impl Pace {
-    /// How long not yet; `None` where it may be told now.
-    fn left(&self) -> Option<Duration> {
+    /// How long not yet; `None` where it may be now.
+    pub(crate) fn left(&self) -> Option<Duration> {
         let (at, pause) = self.last?;
         let left = (at + pause).saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
 
-    /// It is told now: the next time, so soon after this one, after a longer pause.
-    fn attempt(&mut self) {
+    /// It is asked now: the next time, so soon after this one, after a longer pause.
+    pub(crate) fn attempt(&mut self) {
         let pause = match self.last {
             Some((at, pause)) if at.elapsed() < pause + LONGEST => (pause * 2).min(LONGEST),
             _ => FIRST,

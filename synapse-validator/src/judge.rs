@@ -26,7 +26,8 @@ pub trait Validator: Send + Sync + 'static {
         Ok(())
     }
 
-    /// The `number`th question to a member; `None` to ask nothing now. `seed` is the validator's own, and secret.
+    /// The `number`th question to a member; `None` to ask nothing now. `seed` is secret, and another for each member, so that
+    /// none can tell another what will be asked.
     fn probe(
         &self,
         member: &Member,

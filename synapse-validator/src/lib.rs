@@ -1,12 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 pub mod backtest;
+#[cfg(feature = "config")]
+pub mod config;
 pub mod evidence;
 mod judge;
-mod node;
+pub mod node;
 pub mod pool;
 pub mod rate_limit;
 pub mod score;
+pub mod state;
 pub mod token_count;
 pub mod trace;
 pub mod weights;
@@ -18,6 +21,7 @@ pub use self::{
     pool::{MinerPool, P2c, PeakEwma},
     rate_limit::{Quota, RateLimitLayer},
     score::{ScorePolicy, StandardPolicy},
+    state::State,
     token_count::{TokenCountLayer, Tokenizers},
     trace::TraceLayer,
 };

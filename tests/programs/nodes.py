@@ -6,6 +6,20 @@ import time
 
 SEED = "0x" + "11" * 32
 
+# A mistyped option, one of another type, one out of range, and a section that is none.
+WRONG = """\
+data_dirs = "node"
+
+[key]
+name = 7
+
+[server]
+drain = "2 weeks"
+
+[chian]
+subnet = 7
+"""
+
 
 def prepare(work, binaries):
     """A keystore with the key `node`, whose seed and so whose address are known, and files that are not as they should be."""
@@ -18,6 +32,11 @@ def prepare(work, binaries):
     os.chmod(work / "open-passphrase", 0o644)
     (work / "certificate.pem").write_text("no certificate\n")
     (work / "key.pem").write_text("no key\n")
+    (work / "wrong.toml").write_text(WRONG)
+    (work / "broken.toml").write_text("[key\nname = \"node\"\n")
+    (work / "no-status").mkdir()
+    (work / "foreign").mkdir()
+    (work / "foreign" / "status.json").write_text("{}\n")
     command = [binaries / "keys", "--dir", work / "keys", "--passphrase-file", work / "passphrase", "import", "node"]
     subprocess.run(command, input=SEED, text=True, check=True, capture_output=True, timeout=60)
 
@@ -110,6 +129,20 @@ def cases(work, taken, model):
     yield "a tokenizer without its model", *validator(tokenizer="model.gguf")
     yield "a tokenizer that is missing", *validator(tokenizer=f"smollm2-135m={work / 'missing.gguf'}")
     yield "a validator in another's directory", *validator(data_dir=work / "held")
+    yield "no requests a minute", *validator(requests_per_minute="0")
+    yield "a deadline of another unit", *validator(deadline="10 fortnights")
+    yield "a validator's address without a scheme", *validator(advertise="validator.example.com")
+
+    for program in ("validator", "miner"):
+        yield f"a configuration that is missing, {program}", program, ["--config", work / "missing.toml"]
+        yield f"a configuration that is no TOML, {program}", program, ["--config", work / "broken.toml"]
+        yield f"a check of a wrong configuration, {program}", program, ["config", "check", "--config", work / "wrong.toml"]
+        yield f"no question about the configuration, {program}", program, ["config"]
+        yield f"the status of no {program}", program, ["status", "--data-dir", work / "missing"]
+        yield f"the status of a {program} that never ran", program, ["status", "--data-dir", work / "no-status", "--json"]
+        yield f"the status of something else, {program}", program, ["status", "--data-dir", work / "foreign"]
+        yield f"two directories, {program}", program, ["status", "--data-dir", work / "held", "--config", work / "wrong.toml"]
+    yield "epochs of a wrong configuration", "validator", ["epochs", "--config", work / "broken.toml"]
 
     def miner(*flags, **options):
         usual = {"data_dir": work / "miner", "listen": "127.0.0.1:0"}
@@ -132,3 +165,9 @@ def cases(work, taken, model):
     yield "a miner whose upstream is none", *miner(upstream="localhost")
     yield "an upstream's key that is not set", *miner(upstream="http://127.0.0.1:9", upstream_key_env="NOT_SET")
     yield "a miner in another's directory", *miner("--custom", data_dir=work / "held")
+    yield "a registration at another time", *miner("--custom", register="sometimes")
+    yield "a preflight without an engine", "miner", ["preflight", *node(work)]
+    score = ["score", *node(work)]
+    yield "a score of nobody's", "miner", score
+    yield "a score of a validator that is not there", "miner", [*score, "--validator", "http://127.0.0.1:9"]
+    yield "a score of an epoch that is none", "miner", [*score, "--validator", "http://127.0.0.1:9", "--epoch", "last"]

@@ -137,6 +137,7 @@ impl World {
                 subnet: SUBNET,
                 node: account.clone(),
                 endpoint: Endpoint::http(&format!("http://127.0.0.1:{}", 1_024 + self.nonce))?,
+                capabilities: None,
             },
         };
         Ok(Transaction {

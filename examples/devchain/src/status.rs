@@ -95,18 +95,23 @@ fn show(chain: &LocalChain, supply: Supply, subnets: &[Seen]) {
         let Epoch { id, phase, ends, .. } = subnet.epoch;
         let phase = format!("{phase:?}").to_lowercase();
         println!("\nsubnet {}  epoch {id}, {phase}, until block {ends}", subnet.id);
-        let mut members = Table::new(["MEMBER", "ROLE", "STAKE", "PAID", "ENDPOINT"]);
+        let mut members = Table::new(["MEMBER", "ROLE", "STAKE", "PAID", "ENDPOINT", "CAPABILITIES"]);
         for member in subnet.directory.members() {
             let endpoint = member
                 .endpoint
                 .as_ref()
                 .map_or("-".to_owned(), ToString::to_string);
+            // Enough of a digest to see that it changed.
+            let capabilities = member.capabilities.as_deref().map_or("-", |digest| {
+                digest.trim_start_matches("sha256:").get(..12).unwrap_or(digest)
+            });
             members.row([
                 member.node.to_string(),
                 format!("{:?}", member.role).to_lowercase(),
                 member.stake.to_string(),
                 subnet.paid(&member.node).to_string(),
                 endpoint,
+                capabilities.to_owned(),
             ]);
         }
         print!("{members}");

@@ -1,58 +1,20 @@
 //! What answers: one of three kinds of engines.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::Path, time::Duration};
 
-use clap::Args;
 use custom_module::Shout;
 use synapse_core::{Error, InferenceModule};
 use synapse_http::OpenAiModule;
 
-/// The engine, one of them.
-#[derive(Debug, Args)]
-pub(crate) struct EngineArgs {
-    #[command(flatten)]
-    kind: Kind,
-    /// With --llama: the name that requests use for the model; that of its file where this is left out.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["upstream", "custom"])]
-    model_id: Option<String>,
-    /// With --llama: the longest prompt and reply together, in tokens.
-    #[arg(long, default_value_t = 2048, conflicts_with_all = ["upstream", "custom"])]
-    context: u32,
-    /// With --llama: threads; all of the machine's where this is left out.
-    #[arg(long, conflicts_with_all = ["upstream", "custom"])]
-    threads: Option<usize>,
-    /// With --upstream: the environment variable with the key that the endpoint wants.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["llama", "custom"])]
-    upstream_key_env: Option<String>,
-    /// With --custom: how often it says the last message.
-    #[arg(long, default_value_t = 1, conflicts_with_all = ["llama", "upstream"], value_parser = clap::value_parser!(u32).range(1..))]
-    times: u32,
-    /// With --custom: milliseconds before each word, as if it were a large model.
-    #[arg(long, default_value_t = 0, conflicts_with_all = ["llama", "upstream"])]
-    pause_ms: u64,
-}
+use crate::config::EngineConfig;
 
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct Kind {
-    /// A language model, a GGUF file.
-    #[arg(long, value_name = "MODEL.gguf")]
-    llama: Option<PathBuf>,
-    /// Any endpoint that speaks the OpenAI API, without /v1: `http://127.0.0.1:11434`.
-    #[arg(long, value_name = "URL")]
-    upstream: Option<String>,
-    /// A module of one's own: the one of examples/custom_module, which answers with the last message, louder.
-    #[arg(long)]
-    custom: bool,
-}
-
-impl EngineArgs {
+impl EngineConfig {
     /// The engine, which works on `parallel` requests at once.
     pub(crate) async fn start(&self, parallel: usize) -> Result<Box<dyn InferenceModule>, Error> {
-        if let Some(model) = &self.kind.llama {
-            return self.llama(model, parallel).await;
+        if let Some(model) = &self.llama {
+            return self.load(model, parallel).await;
         }
-        if let Some(url) = &self.kind.upstream {
+        if let Some(url) = &self.upstream {
             let builder = match &self.upstream_key_env {
                 Some(variable) => OpenAiModule::builder(url).api_key(secret(variable)?),
                 None => OpenAiModule::builder(url),
@@ -64,11 +26,7 @@ impl EngineArgs {
     }
 
     #[cfg(feature = "llama")]
-    async fn llama(
-        &self,
-        model: &std::path::Path,
-        parallel: usize,
-    ) -> Result<Box<dyn InferenceModule>, Error> {
+    async fn load(&self, model: &Path, parallel: usize) -> Result<Box<dyn InferenceModule>, Error> {
         use synapse_llama::{LlamaModule, LlamaWeights};
 
         let path = model.to_owned();
@@ -90,7 +48,7 @@ impl EngineArgs {
     }
 
     #[cfg(not(feature = "llama"))]
-    async fn llama(&self, model: &std::path::Path, _: usize) -> Result<Box<dyn InferenceModule>, Error> {
+    async fn load(&self, model: &Path, _: usize) -> Result<Box<dyn InferenceModule>, Error> {
         Err(Error::unsupported(
             "no_llama",
             format!(

@@ -1,4 +1,9 @@
-//! What the programs of a node are told alike: which chain and subnet, which key, and how they end.
+//! What the programs of a node are told alike: which chain and subnet, which key, how they show their status, and how they
+//! end.
+
+pub mod config;
+pub mod status;
+pub mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -190,7 +195,11 @@ pub fn ended(result: Result<(), Error>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            match error.code() {
+                // What was told wrongly, as of flags.
+                "bad_configuration" => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

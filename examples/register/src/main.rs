@@ -1,7 +1,8 @@
-//! Makes a node a member of a subnet.
+//! Makes a node a member of a subnet, or gives a member another key.
 //!
 //! ```text
 //! cargo run -p register -- --key miner-1 --role miner --stake 100 --faucet
+//! cargo run -p register -- --key operator/new --coldkey operator/coldkey --replaces 5F…
 //! ```
 
 mod faucet;
@@ -12,7 +13,7 @@ use clap::{Parser, ValueEnum};
 use node_args::{ChainArgs, KeyArgs};
 use serde_json::json;
 use synapse_core::{
-    Error, Role, Stake,
+    Error, NodeId, Role, Stake,
     keys::{Keypair, Signer},
 };
 
@@ -30,11 +31,15 @@ struct Options {
     #[arg(long, value_name = "NAME")]
     coldkey: Option<String>,
     /// What the node does.
-    #[arg(long, value_enum)]
-    role: WhichRole,
+    #[arg(long, value_enum, required_unless_present = "replaces")]
+    role: Option<WhichRole>,
     /// What it stakes.
-    #[arg(long, value_name = "AMOUNT")]
-    stake: u64,
+    #[arg(long, value_name = "AMOUNT", required_unless_present = "replaces")]
+    stake: Option<u64>,
+    /// The member whose place this key takes, with its stake, its earnings and its age: a key that is to be used no more.
+    /// Once an epoch.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["role", "stake", "faucet"])]
+    replaces: Option<String>,
     /// Let the chain's faucet fund the owner first, once an account: chains for development have one. Not over https.
     #[arg(long)]
     faucet: bool,
@@ -77,9 +82,16 @@ async fn run(options: Options) -> Result<(), Error> {
     }
     let chain = chain.with_signer(owner);
     let subnet = chain.subnet_lazy(options.chain.subnet());
-    let member = subnet
-        .register_node(&*node, options.role.into(), Stake(options.stake))
-        .await?;
+    let member = match (&options.replaces, options.role.zip(options.stake)) {
+        (Some(old), _) => subnet.rotate_key(&NodeId::from(&**old), &*node).await?,
+        (None, Some((role, stake))) => subnet.register_node(&*node, role.into(), Stake(stake)).await?,
+        (None, None) => {
+            return Err(Error::invalid(
+                "no_role",
+                "a registration needs a role and a stake",
+            ));
+        }
+    };
     if options.json {
         println!(
             "{}",

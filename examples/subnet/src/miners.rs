@@ -74,7 +74,7 @@ pub(crate) async fn start(
         subnet
             .register(Registration::new(node.as_str(), Role::Miner, Stake(100)))
             .await?;
-        subnet.serve(&node, endpoint.clone()).await?;
+        subnet.serve(&node, endpoint.clone().into()).await?;
         eprintln!("{node} serves {} at {endpoint}", options.model_id);
     }
     Ok(miners)

@@ -1,41 +1,19 @@
 //! What counts the tokens of which model.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use synapse_core::Error;
 use synapse_validator::Tokenizers;
 
-/// A model, and the file that has its tokenizer.
-#[derive(Debug, Clone)]
-pub(crate) struct Source {
-    model: String,
-    file: PathBuf,
-}
-
-impl FromStr for Source {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once('=') {
-            Some((model, file)) if !model.is_empty() && !file.is_empty() => Ok(Self {
-                model: model.to_owned(),
-                file: file.into(),
-            }),
-            _ => Err("write it as MODEL=FILE.gguf"),
-        }
-    }
-}
-
 /// The tokenizers of these models. Says what is counted how.
-pub(crate) async fn load(sources: &[Source]) -> Result<Tokenizers, Error> {
+pub(crate) async fn load(sources: &BTreeMap<String, PathBuf>) -> Result<Tokenizers, Error> {
     let mut tokenizers = Tokenizers::new();
-    for source in sources {
-        tokenizers = add(tokenizers, source).await?;
-        eprintln!(
-            "tokens of {} are counted with {}",
-            source.model,
-            source.file.display()
-        );
+    for (model, file) in sources {
+        tokenizers = add(tokenizers, model, file).await?;
+        eprintln!("tokens of {model} are counted with {}", file.display());
     }
     let others = if sources.is_empty() { "all" } else { "other" };
     eprintln!("tokens of {others} models are estimated from the length of the text");
@@ -43,11 +21,11 @@ pub(crate) async fn load(sources: &[Source]) -> Result<Tokenizers, Error> {
 }
 
 #[cfg(feature = "llama")]
-async fn add(tokenizers: Tokenizers, Source { model, file }: &Source) -> Result<Tokenizers, Error> {
+async fn add(tokenizers: Tokenizers, model: &str, file: &Path) -> Result<Tokenizers, Error> {
     use std::sync::Arc;
     use synapse_llama::{ChatTemplate, LlamaTokenizer, LlamaWeights};
 
-    let path = file.clone();
+    let path = file.to_owned();
     let loaded = tokio::task::spawn_blocking(move || LlamaWeights::load(path)).await;
     let weights = loaded.map_err(|error| {
         Error::internal("loading_ended", "loading the tokenizer ended early").with_source(error)
@@ -60,7 +38,7 @@ async fn add(tokenizers: Tokenizers, Source { model, file }: &Source) -> Result<
 }
 
 #[cfg(not(feature = "llama"))]
-async fn add(_: Tokenizers, Source { model, .. }: &Source) -> Result<Tokenizers, Error> {
+async fn add(_: Tokenizers, model: &str, _: &Path) -> Result<Tokenizers, Error> {
     Err(Error::unsupported(
         "no_tokenizers",
         format!("the tokens of {model} cannot be counted: this program was built without llama.cpp"),

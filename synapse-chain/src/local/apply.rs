@@ -102,9 +102,10 @@ impl State {
                 subnet,
                 node,
                 endpoint,
+                capabilities,
             } => {
                 caller.must_be(node)?;
-                self.serve(*subnet, node, endpoint.clone()).map(Some)
+                self.serve(*subnet, node, endpoint, capabilities.as_ref()).map(Some)
             }
             Call::Leave { subnet, node } => {
                 self.must_own(caller, *subnet, node)?;

@@ -202,10 +202,12 @@ impl State {
         &mut self,
         subnet: SubnetId,
         node: &NodeId,
-        endpoint: Endpoint,
+        endpoint: &Endpoint,
+        capabilities: Option<&String>,
     ) -> Result<Member, Error> {
         let mut record = self.member(subnet, node)?.clone();
-        record.member.endpoint = Some(endpoint);
+        record.member.endpoint = Some(endpoint.clone());
+        record.member.capabilities = capabilities.cloned();
         Ok(self.keep(subnet, record))
     }
 

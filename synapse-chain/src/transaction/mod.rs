@@ -118,7 +118,7 @@ pub enum Call {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         consent: Option<Consent>,
     },
-    /// Tells where a member can be reached. Signed by the node.
+    /// Tells where a member can be reached, and what it can do there. Signed by the node.
     Serve {
         /// Of which subnet.
         subnet: SubnetId,
@@ -126,6 +126,9 @@ pub enum Call {
         node: NodeId,
         /// Where it is.
         endpoint: Endpoint,
+        /// A digest of what it can do: `sha256:` and 64 hex digits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        capabilities: Option<String>,
     },
     /// Takes a member out. Its stake goes back to its owner, who signs.
     Leave {

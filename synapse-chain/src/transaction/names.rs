@@ -16,7 +16,7 @@ const LONGEST_OPERATION: usize = 64;
 /// they are taken of members alone.
 pub(super) fn check_signed(call: &Call) -> Result<(), Error> {
     named(call).try_for_each(check_canonical)?;
-    check_submitted(call)
+    check_kept(call)
 }
 
 /// Whether a call of the process that keeps the chain names what can be kept: addresses, or names of its own.
@@ -26,7 +26,7 @@ pub(crate) fn check_local<'a>(account: &'a NodeId, call: impl Into<Option<&'a Ca
         return Ok(());
     };
     named(call).try_for_each(|name| check_name(name.as_str(), LONGEST_NAME))?;
-    check_submitted(call)
+    check_kept(call)
 }
 
 /// Whom a call names, but for those that weights are of.
@@ -49,16 +49,36 @@ fn check_canonical(name: &NodeId) -> Result<(), Error> {
     check_address(scheme, name)
 }
 
-fn check_submitted(call: &Call) -> Result<(), Error> {
-    let Call::SubmitWeights {
-        operation, weights, ..
-    } = call
-    else {
-        return Ok(());
-    };
-    check_name(OperationId::as_str(operation), LONGEST_OPERATION)?;
-    let mut nodes = weights.as_slice().iter().map(|weight| weight.node.as_str());
-    nodes.try_for_each(|node| check_name(node, LONGEST_NAME))
+/// What else a call has the chain keep.
+fn check_kept(call: &Call) -> Result<(), Error> {
+    match call {
+        Call::SubmitWeights {
+            operation, weights, ..
+        } => {
+            check_name(OperationId::as_str(operation), LONGEST_OPERATION)?;
+            let mut nodes = weights.as_slice().iter().map(|weight| weight.node.as_str());
+            nodes.try_for_each(|node| check_name(node, LONGEST_NAME))
+        }
+        Call::Serve {
+            capabilities: Some(digest),
+            ..
+        } => check_digest(digest),
+        _ => Ok(()),
+    }
+}
+
+fn check_digest(digest: &str) -> Result<(), Error> {
+    let is_hex = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+    match digest.strip_prefix("sha256:") {
+        Some(digits) if digits.len() == 64 && digits.bytes().all(is_hex) => Ok(()),
+        _ => {
+            let shown: String = digest.chars().take(80).collect();
+            Err(
+                Error::invalid("bad_digest", format!("{shown:?} is no digest of capabilities"))
+                    .with_hint("write it as sha256: and 64 hex digits in lower case"),
+            )
+        }
+    }
 }
 
 /// JSON has nothing to escape in what is taken, so that names take no more room than they have bytes.

@@ -98,11 +98,11 @@ async fn what_concerns_a_node_is_signed_by_the_node() {
         .unwrap();
     let endpoint = Endpoint::http("http://127.0.0.1:8091").unwrap();
     assert_eq!(
-        code(as_owner.serve(node.address(), endpoint.clone()).await),
+        code(as_owner.serve(node.address(), endpoint.clone().into()).await),
         "not_the_node"
     );
     let as_node = subnet.with_signer(node.clone());
-    as_node.serve(node.address(), endpoint).await.unwrap();
+    as_node.serve(node.address(), endpoint.into()).await.unwrap();
     assert_eq!(code(as_node.leave(node.address()).await), "not_the_owner");
     let own = Registration::new(alice.address().as_str(), Role::Validator, Stake(1));
     as_owner.register(own).await.unwrap();

@@ -1,5 +1,5 @@
-use synapse_chain::LocalChain;
-use synapse_core::{Endpoint, NodeId, Registration, Role, Stake, Subnet, SubnetId, SubnetParams};
+use synapse_chain::{Call, LocalChain};
+use synapse_core::{Endpoint, NodeId, Registration, Role, Serving, Stake, Subnet, SubnetId, SubnetParams};
 
 use crate::{code, small};
 
@@ -46,10 +46,65 @@ async fn the_directory_is_followed() {
     );
     assert_eq!(seen.miners().count(), 0, "nobody serves yet");
     subnet
-        .serve(&"m1".into(), Endpoint::http("http://127.0.0.1:8091").unwrap())
+        .serve(
+            &"m1".into(),
+            Endpoint::http("http://127.0.0.1:8091").unwrap().into(),
+        )
         .await
         .unwrap();
     assert_eq!(directory.next().await.unwrap().miners().count(), 1);
+}
+
+#[tokio::test]
+async fn a_member_says_what_it_can_do_until_it_says_otherwise() {
+    let (chain, subnet) = small().await;
+    let m1 = NodeId::from("m1");
+    subnet.register(miner("m1", 10)).await.unwrap();
+    let serving = Serving::new(Endpoint::http("http://127.0.0.1:8091").unwrap());
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    let told = subnet
+        .serve(&m1, serving.clone().with_capabilities(&*digest))
+        .await;
+    told.unwrap();
+    let listed = || {
+        subnet
+            .directory()
+            .current()
+            .get(&m1)
+            .unwrap()
+            .capabilities
+            .clone()
+    };
+    assert_eq!(listed(), Some(digest.clone()));
+    for bad in [
+        "",
+        "sha256:",
+        &digest[7..],
+        &digest.to_uppercase(),
+        &format!("{digest}0"),
+        "md5:00",
+    ] {
+        let told = subnet.serve(&m1, serving.clone().with_capabilities(bad)).await;
+        assert_eq!(code(told), "bad_digest", "{bad}");
+    }
+    assert_eq!(listed(), Some(digest));
+    subnet.serve(&m1, serving).await.unwrap();
+    assert_eq!(listed(), None, "what it told before is told anew");
+    drop(chain);
+}
+
+/// Blocks of before there were digests hold such calls: what was signed, and what the blocks' hashes cover, stays.
+#[test]
+fn a_call_without_a_digest_is_written_as_ever() {
+    let call = Call::Serve {
+        subnet: SubnetId(7),
+        node: "m1".into(),
+        endpoint: Endpoint::http("http://127.0.0.1:8091").unwrap(),
+        capabilities: None,
+    };
+    let written = r#"{"type":"serve","subnet":7,"node":"m1","endpoint":"http://127.0.0.1:8091"}"#;
+    assert_eq!(serde_json::to_string(&call).unwrap(), written);
+    assert_eq!(serde_json::from_str::<Call>(written).unwrap(), call);
 }
 
 #[tokio::test]
@@ -79,7 +134,7 @@ async fn what_is_refused_changes_nothing() {
     assert_eq!(code(subnet.leave(&"nobody".into()).await), "unknown_member");
     let endpoint = Endpoint::http("http://127.0.0.1:1").unwrap();
     assert_eq!(
-        code(subnet.serve(&"nobody".into(), endpoint).await),
+        code(subnet.serve(&"nobody".into(), endpoint.into()).await),
         "unknown_member"
     );
     assert_eq!(code(chain.fund(&"v".into(), Stake(u64::MAX))), "amount_overflow");

@@ -21,6 +21,7 @@ async fn an_endpoint_is_the_same_however_it_ends() {
             subnet: SubnetId(7),
             node: node.address().clone(),
             endpoint: Endpoint::http("http://h:1/v1").unwrap(),
+            capabilities: None,
         },
     };
     let body = serde_json::to_string(&transaction)

@@ -2,6 +2,8 @@
 
 mod attached;
 mod capabilities;
+#[cfg(feature = "digest")]
+mod digest;
 mod health;
 mod metrics;
 mod service;

@@ -1,8 +1,22 @@
 //! Asking, and what came back.
 
-use std::time::Duration;
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
-use crate::{Error, FinishReason, InferenceModule, Input};
+use futures_core::Stream;
+use tokio::time::{Instant, timeout};
+
+use crate::{Body, Chunk, Delta, Error, ErrorKind, FinishReason, InferenceModule, Input};
+
+/// How much of the text is kept, in bytes.
+const KEPT: usize = 16 * 1024;
+/// Fewer tokens than this say nothing about speed.
+const TO_TELL_SPEED: u64 = 8;
+/// What comes within less than this came at once.
+pub(super) const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// What came back, as whoever asked measured it.
 #[derive(Debug, Clone)]
@@ -14,7 +28,7 @@ pub struct Answer {
     pub total: Duration,
     /// The text, as far as it is kept: the first 16 KiB.
     pub text: String,
-    /// How many bytes of text there were.
+    /// How many bytes of text there were, reasoning and arguments of tool calls included.
     pub text_bytes: u64,
     /// In how many chunks with text.
     pub chunks: u32,
@@ -24,10 +38,14 @@ pub struct Answer {
     pub error: Option<Error>,
 }
 
-/// Asks `module`, and reads all that comes back within `limit`.
+/// Asks `module`, and reads all that comes back within `limit`, however it is framed.
+///
+/// A reply that is not whole by then has an error of the kind [`Timeout`](ErrorKind::Timeout), and what came of it; one
+/// that ends without any text, tool call or vector has the error `empty_reply`. Cancel safe: what is dropped is not asked
+/// any more.
 pub async fn ask(module: &dyn InferenceModule, input: Input, limit: Duration) -> Answer {
-    let _ = (module, input, limit);
-    Answer {
+    let started = Instant::now();
+    let mut answer = Answer {
         first_content: None,
         total: Duration::ZERO,
         text: String::new(),
@@ -35,7 +53,30 @@ pub async fn ask(module: &dyn InferenceModule, input: Input, limit: Duration) ->
         chunks: 0,
         finish: None,
         error: None,
-    }
+    };
+    let reading = async {
+        let mut body = module.run_inference(input).await?.body;
+        while let Some(chunk) = next(&mut body).await {
+            answer.note(&chunk?, started)?;
+        }
+        match answer.first_content {
+            Some(_) => Ok(()),
+            None => Err(Error::broken(
+                "empty_reply",
+                "the reply is whole, and there is nothing in it",
+            )),
+        }
+    };
+    let read = timeout(limit, pin!(reading)).await.unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::Timeout,
+            "answer_timeout",
+            format!("the reply was not whole within {limit:?}"),
+        ))
+    });
+    answer.total = started.elapsed();
+    answer.error = read.err();
+    answer
 }
 
 impl Answer {
@@ -45,9 +86,57 @@ impl Answer {
         self.text_bytes.div_ceil(4)
     }
 
-    /// Tokens a second from the first content to the end; `None` where there are too few to tell.
+    /// Tokens a second from the first content to the end; `None` where there are fewer than 8 tokens.
+    ///
+    /// Of a reply that came at once, in one chunk or all within a millisecond, it is tokens a second of the whole time: who
+    /// holds a reply back until it is done is not faster for it.
     #[must_use]
     pub fn tokens_per_second(&self) -> Option<f64> {
-        None
+        let tokens = self.tokens();
+        if tokens < TO_TELL_SPEED {
+            return None;
+        }
+        let time = match self.spread() {
+            Some(spread) if self.chunks > 1 && spread > AT_ONCE => spread,
+            _ => self.total,
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a reply has fewer than 2^52 tokens")]
+        (!time.is_zero()).then(|| tokens as f64 / time.as_secs_f64())
     }
+
+    /// From the first content to the end.
+    pub(super) fn spread(&self) -> Option<Duration> {
+        Some(self.total.saturating_sub(self.first_content?))
+    }
+
+    fn note(&mut self, chunk: &Chunk, started: Instant) -> Result<(), Error> {
+        let (mut text, mut other) = (false, false);
+        for delta in chunk.deltas()? {
+            for piece in texts(delta).filter(|piece| !piece.is_empty()) {
+                text = true;
+                self.text_bytes = self.text_bytes.saturating_add(piece.len() as u64);
+                let left = KEPT.saturating_sub(self.text.len());
+                self.text.push_str(&piece[..piece.floor_char_boundary(left)]);
+            }
+            other |= !delta.tool_calls.is_empty() || delta.embedding.is_some();
+            if let Some(reason) = &delta.finish_reason {
+                self.finish = Some(reason.clone());
+            }
+        }
+        self.chunks = self.chunks.saturating_add(u32::from(text));
+        if text || other {
+            self.first_content.get_or_insert_with(|| started.elapsed());
+        }
+        Ok(())
+    }
+}
+
+/// What a delta adds to the text.
+fn texts(delta: &Delta) -> impl Iterator<Item = &str> {
+    let calls = delta.tool_calls.iter().map(|call| &*call.arguments);
+    [&*delta.reasoning, &*delta.text].into_iter().chain(calls)
+}
+
+async fn next(body: &mut Body) -> Option<Result<Chunk, Error>> {
+    poll_fn(|cx| Pin::new(&mut *body).poll_next(cx)).await
 }

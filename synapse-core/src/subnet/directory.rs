@@ -64,7 +64,7 @@ pub struct Member {
     pub endpoint: Option<Endpoint>,
     /// What it staked.
     pub stake: Stake,
-    /// A digest of the capabilities it advertises, where it does.
+    /// A digest of the capabilities it advertises, where it does: `ModuleCapabilities::digest`.
     pub capabilities: Option<String>,
     /// Since which block it is a member.
     pub active_since: BlockNumber,
@@ -103,6 +103,13 @@ impl Member {
     #[must_use]
     pub fn with_stake(mut self, stake: Stake) -> Self {
         self.stake = stake;
+        self
+    }
+
+    /// The same with the digest of the capabilities that it advertises.
+    #[must_use]
+    pub fn with_capabilities(mut self, digest: impl Into<String>) -> Self {
+        self.capabilities = Some(digest.into());
         self
     }
 
@@ -145,6 +152,40 @@ impl Registration {
             role,
             stake,
         }
+    }
+}
+
+/// What a member tells its subnet of how it serves. It takes the place of all that it told before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Serving {
+    /// Where it can be reached.
+    pub endpoint: Endpoint,
+    /// A digest of what it can do there, where it says so: `ModuleCapabilities::digest`.
+    pub capabilities: Option<String>,
+}
+
+impl Serving {
+    /// Of a member that serves at `endpoint`.
+    #[must_use]
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            capabilities: None,
+        }
+    }
+
+    /// The same with the digest of what it can do there.
+    #[must_use]
+    pub fn with_capabilities(mut self, digest: impl Into<String>) -> Self {
+        self.capabilities = Some(digest.into());
+        self
+    }
+}
+
+impl From<Endpoint> for Serving {
+    fn from(endpoint: Endpoint) -> Self {
+        Self::new(endpoint)
     }
 }
 

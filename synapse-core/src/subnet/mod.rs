@@ -7,7 +7,7 @@ mod weights;
 use async_trait::async_trait;
 
 pub use self::{
-    directory::{Directory, Endpoint, Member, Registration, Role},
+    directory::{Directory, Endpoint, Member, Registration, Role, Serving},
     epoch::{Epoch, Phase, SubnetParams},
     weights::{Weight, Weights},
 };
@@ -21,6 +21,14 @@ use crate::{EpochId, Error, NodeId, OperationId, SubnetId, Watch};
 pub trait Subnet: Send + Sync + 'static {
     /// Which subnet it is.
     fn id(&self) -> SubnetId;
+
+    /// Returns once what can be followed is known, and not only its default; at once, unless said otherwise.
+    ///
+    /// # Errors
+    /// Where there is no such subnet.
+    async fn synced(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Its members, as they come, change and go.
     fn directory(&self) -> Watch<Directory>;
@@ -37,11 +45,12 @@ pub trait Subnet: Send + Sync + 'static {
     /// Where the subnet is full, the account lacks what the registration costs, or the stake is below the minimum.
     async fn register(&self, registration: Registration) -> Result<Member, Error>;
 
-    /// Tells the subnet where a member can be reached.
+    /// Tells the subnet where a member can be reached, and what it can do there. An [`Endpoint`] alone, `into()`, says
+    /// nothing of the latter.
     ///
     /// # Errors
-    /// Where `node` is no member.
-    async fn serve(&self, node: &NodeId, endpoint: Endpoint) -> Result<(), Error>;
+    /// Where `node` is no member, or the digest of its capabilities is none.
+    async fn serve(&self, node: &NodeId, serving: Serving) -> Result<(), Error>;
 
     /// Takes a member out of the directory.
     ///

@@ -5,6 +5,8 @@
 mod body;
 mod broken;
 mod concurrency;
+mod config;
+mod config_wrong;
 mod conformance;
 mod data_dir;
 mod deadline;
@@ -23,6 +25,8 @@ mod keys_store;
 mod middleware;
 mod peek;
 mod pending;
+mod probe;
+mod probe_questions;
 mod properties;
 mod stack;
 mod tower_layers;

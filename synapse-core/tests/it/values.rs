@@ -43,6 +43,26 @@ async fn a_watch_shows_the_latest_value_and_ends_with_its_sender() {
 }
 
 #[test]
+fn a_digest_of_capabilities_is_of_their_sorted_json() {
+    let mut some = ModuleCapabilities::new("some").with_task(Task::CHAT);
+    some.resources.cpu_cores = 0.1;
+    some = some.with_model(ModelInfo::new("m").with_context_length(4096));
+    // `printf '%s' '{"concurrency":null,…}' | sha256sum`, of the keys in order.
+    let text = concat!(
+        r#"{"concurrency":null,"dialects":[],"interfaces":["1.0.0"],"models":[{"context_length":4096,"digest":null,"#,
+        r#""id":"m","tokenizer":null}],"name":"some","resources":{"cpu_cores":0.1,"disk_bytes":0,"#,
+        r#""gpu_memory_bytes":0,"memory_bytes":0},"seeds":false,"streaming":false,"tasks":["chat"],"#,
+        r#""token_ids":false,"top_logprobs":0,"version":"0.1.0"}"#
+    );
+    assert_eq!(serde_json::from_str::<ModuleCapabilities>(text).unwrap(), some);
+    assert_eq!(
+        some.digest(),
+        "sha256:8d588319ebb67c98270f4831b5b95cd835c406c5b85857b746b6ae70762875c0"
+    );
+    assert_ne!(some.digest(), some.clone().with_streaming().digest());
+}
+
+#[test]
 fn weights_are_checked_and_sorted() {
     fn check(weights: &[(&str, u16)], expect: Result<&[&str], &str>) {
         let weights = Weights::new(weights.iter().map(|(node, value)| (NodeId::from(*node), *value)));

@@ -176,9 +176,14 @@ impl Builder {
     /// cannot be read. `address_refused` and `plain_http_refused` where a member's address is not one that is dialled; one
     /// that is a name may be refused later, once it is resolved.
     pub fn build(self) -> Result<OpenAiModule, Error> {
+        let (transport, settings) = self.transport()?;
+        Ok(OpenAiModule::new(transport, settings))
+    }
+
+    pub(super) fn transport(self) -> Result<(Transport, Settings), Error> {
         let authorization = self.api_key.map(bearer).transpose()?;
         let transport = Transport::new(&self.url, authorization, &self.settings)?;
-        Ok(OpenAiModule::new(transport, self.settings))
+        Ok((transport, self.settings))
     }
 }
 

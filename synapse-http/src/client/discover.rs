@@ -24,6 +24,8 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     pub(super) capabilities: ModuleCapabilities,
+    /// What tells them from others, as the endpoint sends them.
+    digest: String,
     /// Where it says how it is.
     health: &'static str,
 }
@@ -43,6 +45,9 @@ struct Readiness {
     status: HealthStatus,
     #[serde(default)]
     reason: Option<String>,
+    /// The digest of its capabilities.
+    #[serde(default)]
+    capabilities: Option<String>,
 }
 
 /// What a module claims before it looked.
@@ -62,10 +67,12 @@ pub(super) async fn discover(transport: &Transport) -> Result<Found, Error> {
     if code.is_success()
         && let Ok(mut capabilities) = serde_json::from_slice::<ModuleCapabilities>(&body)
     {
+        let digest = capabilities.digest();
         // Whatever it forwards itself, over this hop it speaks one dialect.
         capabilities.dialects = vec!["openai".to_owned()];
         return Ok(Found {
             capabilities,
+            digest,
             health: READY,
         });
     }
@@ -83,16 +90,19 @@ pub(super) async fn discover(transport: &Transport) -> Result<Found, Error> {
         .with_hint("check that the address is an OpenAI-compatible server's")
         .with_source(error)
     })?;
-    let mut capabilities = nothing_yet();
-    capabilities.models = models
-        .data
-        .into_iter()
-        .map(|model| ModelInfo::new(model.id))
-        .collect();
+    let capabilities = models.into_capabilities();
     Ok(Found {
+        digest: capabilities.digest(),
         capabilities,
         health: MODELS,
     })
+}
+
+impl Models {
+    fn into_capabilities(self) -> ModuleCapabilities {
+        let models = self.data.into_iter().map(|model| ModelInfo::new(model.id));
+        models.fold(nothing_yet(), ModuleCapabilities::with_model)
+    }
 }
 
 /// How an endpoint said it was, or that it did not, and when.
@@ -111,7 +121,8 @@ impl Known {
     }
 }
 
-/// How the endpoint is: what it last said, where that is fresh, else what it says now.
+/// How the endpoint is: what it last said, where that is fresh, else what it says now; and whether it serves something
+/// else by now than was found.
 ///
 /// # Errors
 /// Where it says nothing: then nobody knows. Whoever asks next after it ran out of time is told so at once.
@@ -119,14 +130,14 @@ pub(super) async fn health(
     transport: &Transport,
     found: &Found,
     last: &Mutex<Option<Known>>,
-) -> Result<Health, Error> {
+) -> Result<(Health, bool), Error> {
     let mut last = last.lock().await;
     if let Some(known) = &*last
         && known.at.elapsed() < FRESH
     {
-        return known.health.clone();
+        return known.health.clone().map(|health| (health, false));
     }
-    let mut health = match transport.get(found.health, HEALTH).await {
+    let (mut health, digest) = match transport.get(found.health, HEALTH).await {
         Ok((code, body)) if found.health == READY => ready(code, &body),
         Ok((code, body)) => models(code, &body),
         Err(error) => {
@@ -145,32 +156,35 @@ pub(super) async fn health(
         health = health.since(before.since_instant());
     }
     *last = Some(Known::now(health.clone()));
-    Ok(health)
+    let changed = digest.is_some_and(|digest| digest != found.digest);
+    Ok((health, changed))
 }
 
 /// Our own servers say it in words; the status counts where there are none.
-fn ready(code: StatusCode, body: &[u8]) -> Health {
+fn ready(code: StatusCode, body: &[u8]) -> (Health, Option<String>) {
     let said: Option<Readiness> = serde_json::from_slice(body).ok();
     let reason = said
         .as_ref()
         .and_then(|said| said.reason.clone())
         .unwrap_or_else(|| format!("the endpoint says {code}"));
-    match said.map(|said| said.status) {
+    let health = match said.as_ref().map(|said| said.status) {
         Some(HealthStatus::Ready) | None if code.is_success() => Health::ready(),
         Some(HealthStatus::Degraded) if code.is_success() => Health::degraded(reason),
         _ => Health::unhealthy(reason),
-    }
+    };
+    (health, said.and_then(|said| said.capabilities))
 }
 
 /// Other servers are ready when they list a model.
-fn models(code: StatusCode, body: &[u8]) -> Health {
+fn models(code: StatusCode, body: &[u8]) -> (Health, Option<String>) {
     match serde_json::from_slice::<Models>(body) {
         Ok(models) if code.is_success() && models.data.is_empty() => {
-            Health::unhealthy("the endpoint lists no model")
+            (Health::unhealthy("the endpoint lists no model"), None)
         }
-        Ok(_) if code.is_success() => Health::ready(),
-        _ => Health::unhealthy(format!(
-            "the endpoint answered {code} when it was asked for its models"
-        )),
+        Ok(models) if code.is_success() => (Health::ready(), Some(models.into_capabilities().digest())),
+        _ => {
+            let why = format!("the endpoint answered {code} when it was asked for its models");
+            (Health::unhealthy(why), None)
+        }
     }
 }

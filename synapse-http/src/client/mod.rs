@@ -37,7 +37,9 @@ mod connect;
 mod control;
 mod discover;
 mod drain;
+mod look;
 mod meter;
+mod scores;
 mod sign;
 mod transport;
 mod upstream;
@@ -54,6 +56,8 @@ use tokio::sync::Mutex;
 pub use self::{
     builder::Builder,
     connect::{HttpConnect, SignedHttp},
+    look::Look,
+    scores::ScoresClient,
     upstream::Upstream,
 };
 use self::{
@@ -65,6 +69,8 @@ use self::{
 };
 
 /// An OpenAI-compatible endpoint as a module.
+///
+/// What it serves is asked when it is initialised, and again where a health check hears that it changed.
 ///
 /// What the server sends is passed on byte for byte; what the client sent is, too, unless a layer edited it. Dropping an
 /// output closes its connection, which is how the server learns that nobody waits. A clone shares everything.
@@ -131,6 +137,13 @@ impl Shared {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .clone()
     }
+
+    fn set_found(&self, found: Found) {
+        *self
+            .found
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(found);
+    }
 }
 
 #[async_trait]
@@ -140,10 +153,7 @@ impl InferenceModule for OpenAiModule {
         shared.drains.check_open()?;
         let found = discover::discover(&shared.transport).await?;
         *shared.health.lock().await = Some(Known::now(Health::ready()));
-        *shared
-            .found
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(found);
+        shared.set_found(found);
         Ok(())
     }
 
@@ -155,7 +165,11 @@ impl InferenceModule for OpenAiModule {
         if shared.drains.check_open().is_err() {
             return Ok(Health::unhealthy("the module was shut down"));
         }
-        discover::health(&shared.transport, &found, &shared.health).await
+        let (health, changed) = discover::health(&shared.transport, &found, &shared.health).await?;
+        if changed {
+            shared.set_found(discover::discover(&shared.transport).await?);
+        }
+        Ok(health)
     }
 
     fn get_capabilities(&self) -> ModuleCapabilities {

@@ -11,7 +11,10 @@ use super::{
     lifecycle::Lifecycle,
     routes::{self, Served},
 };
-use crate::signed::{self, Gate, Verifier};
+use crate::{
+    scores::Scores,
+    signed::{self, Gate, Verifier},
+};
 
 /// `module` as an OpenAI-compatible API, with the defaults of [`Api::builder`].
 ///
@@ -86,6 +89,13 @@ impl Api {
     /// Where a route is there already, or `routes` has a fallback.
     pub fn merge(mut self, routes: axum::Router) -> Self {
         self.routes = self.routes.merge(routes);
+        self
+    }
+
+    /// Adds a validator's scores: `GET /synapse/v1/score`, of which a signature is demanded, and `/synapse/v1/summary`.
+    /// For an API that is not [signed](Self::signed) otherwise. Layers added later are around them too.
+    pub fn scores(mut self, scores: Scores) -> Self {
+        self.routes = self.routes.merge(scores.into_routes(self.lifecycle.clone()));
         self
     }
 

@@ -27,11 +27,16 @@ pub(super) async fn ready(State(served): State<Arc<Served>>) -> Response {
     } else {
         ours
     };
-    let mut response = json_reply(&json!({
+    let mut document = json!({
         "status": health.status(),
         "reason": health.reason(),
         "since_seconds": health.since_instant().elapsed().as_secs(),
-    }));
+    });
+    if health.is_serving() {
+        // So that whoever looks notices when something else is served.
+        document["capabilities"] = served.module.get_capabilities().digest().into();
+    }
+    let mut response = json_reply(&document);
     if health.status() == HealthStatus::Unhealthy {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }

@@ -15,4 +15,4 @@ mod stream;
 mod whole;
 
 pub use self::api::{Api, RouterBuilder, router};
-pub(crate) use self::{intake::read_raw, lifecycle::Lifecycle, refusal::refusal};
+pub(crate) use self::{intake::read_raw, lifecycle::Lifecycle, refusal::refusal, routes::wrong_method};

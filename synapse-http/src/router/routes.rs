@@ -77,7 +77,7 @@ pub(super) async fn unknown_route(request: Request) -> Response {
     )
 }
 
-async fn wrong_method(request: Request) -> Response {
+pub(crate) async fn wrong_method(request: Request) -> Response {
     refusal(&Error::invalid(
         "method_not_allowed",
         format!(

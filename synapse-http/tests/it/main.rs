@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
+mod changes;
 mod client;
 mod dialect;
 mod drain;
 mod hop;
+mod look;
 mod modules;
 mod pipelining;
 mod replies;
 mod router;
 mod routes;
+mod scores;
 mod serve;
 mod server;
 mod signed;

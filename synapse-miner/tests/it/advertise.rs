@@ -10,7 +10,7 @@ use std::{
 
 use synapse_core::{
     BlockNumber, Directory, Endpoint, Epoch, EpochId, Error, Member, NodeId, OperationId, Phase,
-    Registration, Role, Subnet, SubnetId, SubnetParams, Watch, WatchSender, Weights, async_trait,
+    Registration, Role, Serving, Subnet, SubnetId, SubnetParams, Watch, WatchSender, Weights, async_trait,
 };
 use synapse_miner::{Advertised, Advertiser};
 use tokio::{task::JoinHandle, time::sleep};
@@ -69,14 +69,14 @@ impl Subnet for Fake {
         Ok(Member::new(registration.node, registration.role))
     }
 
-    async fn serve(&self, node: &NodeId, endpoint: Endpoint) -> Result<(), Error> {
+    async fn serve(&self, node: &NodeId, serving: Serving) -> Result<(), Error> {
         self.served.fetch_add(1, Ordering::SeqCst);
         let failures = &self.failures;
         let fails = failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if fails.is_ok() {
             return Err(Error::unavailable("chain_unreachable", "a scripted failure"));
         }
-        self.set([Member::new(node.clone(), Role::Miner).with_endpoint(endpoint)]);
+        self.set([Member::new(node.clone(), Role::Miner).with_endpoint(serving.endpoint)]);
         Ok(())
     }
 

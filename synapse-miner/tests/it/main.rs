@@ -4,6 +4,11 @@
 
 mod advertise;
 mod engine;
+mod node;
+mod preflight;
+#[cfg(target_os = "linux")]
+mod preflight_disk;
+mod preflight_faults;
 mod queue;
 mod queue_endings;
 mod queue_reports;

@@ -1,21 +1,40 @@
 //! Evidence as it comes in.
 
-use std::sync::Arc;
-
-use synapse_core::{
-    BlockNumber, EpochId, Member, NodeId, SubnetId,
-    probe::{Answer, Finding},
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::EpochEvidence;
-use crate::pool::{Sighting, Witness};
+use synapse_core::{
+    BlockNumber, CallerId, EpochId, Member, NodeId, SubnetId,
+    probe::{Answer, Finding, Probe, Verdict},
+};
+use tracing::warn;
+
+use super::{
+    EpochEvidence, MinerEvidence,
+    entry::{self, Entry},
+};
+use crate::pool::{Outcome, Sighting, Witness};
 
 /// Takes evidence in, for the epoch that is open. A clone is the same log.
 ///
 /// Give it to the pool ([`MinerPool::witness`](crate::MinerPool::witness)), which tells it how users' requests went, and to
 /// the [`ValidatorNode`](crate::ValidatorNode), which asks probes and closes epochs.
-#[derive(Debug, Clone, Default)]
-pub struct EvidenceLog(Arc<()>);
+///
+/// It keeps evidence of the members that it was told of and nobody else, of each at most
+/// [`MOST_CALLERS`](MinerEvidence::MOST_CALLERS) callers apart, 16 codes of failures, 64 claims and 64 measures. What a
+/// request was asked of [one member alone](crate::pool::Only) is left out: whoever asks that way says so himself
+/// ([`probed`](Self::probed)).
+#[derive(Clone, Default)]
+pub struct EvidenceLog(Arc<Mutex<Option<Open>>>);
+
+/// The open epoch. Miners are shared with snapshots and copied once they change, so that a snapshot holds nobody up.
+struct Open {
+    epoch: EpochEvidence,
+    miners: BTreeMap<NodeId, Arc<MinerEvidence>>,
+}
 
 impl EvidenceLog {
     /// An empty log. It takes nothing in before an epoch is open.
@@ -25,48 +44,169 @@ impl EvidenceLog {
     }
 
     /// Opens an epoch, with what was stored of it before a restart, and gives back the one that was open. What comes in from
-    /// now on belongs to the new one.
+    /// now on belongs to the new one, which knows the members that are in `evidence`.
     pub fn open(&self, evidence: EpochEvidence) -> Option<EpochEvidence> {
-        let _ = evidence;
-        None
+        let opened = Open::new(evidence);
+        let closed = self.lock().replace(opened);
+        closed.map(Open::into_evidence)
     }
 
     /// What is known of the open epoch, as it is now.
     #[must_use]
     pub fn snapshot(&self) -> Option<EpochEvidence> {
-        None
+        let (epoch, miners) = {
+            let open = self.lock();
+            let open = open.as_ref()?;
+            (open.epoch.clone(), open.miners.clone())
+        };
+        Some(Open { epoch, miners }.into_evidence())
     }
 
     /// The last block that was seen.
     pub fn seen(&self, block: BlockNumber) {
-        let _ = block;
+        if let Some(open) = self.lock().as_mut() {
+            open.epoch.to = open.epoch.to.max(block);
+        }
     }
 
     /// A miner that is judged in this epoch, or why it is not.
     pub fn member(&self, member: &Member, refused: Option<String>) {
-        let _ = (member, refused);
+        let mut open = self.lock();
+        let Some(open) = open.as_mut() else { return };
+        let fresh = MinerEvidence::of(member, refused);
+        match open.miners.get_mut(&member.node) {
+            Some(known) => {
+                let known = Arc::make_mut(known);
+                (known.owner, known.stake) = (fresh.owner, fresh.stake);
+                (known.active_since, known.refused) = (fresh.active_since, fresh.refused);
+            }
+            None => {
+                open.miners.insert(member.node.clone(), Arc::new(fresh));
+            }
+        }
     }
 
-    /// How a miner answered a probe.
-    pub fn probed(&self, miner: &NodeId, answer: &Answer, findings: &[Finding]) {
-        let _ = (miner, answer, findings);
+    /// How a miner answered a probe; without one, that it could not be asked any.
+    ///
+    /// A refusal counts as asked and as nothing else where the probe had to be refused, and is a failure else, whomever it
+    /// blames: this validator knows that what it asked is right.
+    pub fn probed(&self, miner: &NodeId, probe: Option<&Probe>, answer: &Answer, findings: &[Finding]) {
+        let outcome = match &answer.error {
+            None => Outcome::Answered,
+            Some(error) if probe.is_some_and(|probe| probe.is_met_by(answer)) => {
+                Outcome::Refused(error.code().to_owned())
+            }
+            Some(error) => Outcome::Failed(error.code().to_owned()),
+        };
+        let entry = Entry {
+            first_content: answer.first_content,
+            total: answer.total,
+            text_bytes: answer.text_bytes,
+            outcome: &outcome,
+        };
+        self.of(miner, |miner| {
+            entry.count_into(&mut miner.probes);
+            for finding in findings {
+                let claim = entry::bounded(&miner.claims, finding.claim.to_string(), entry::MOST_CLAIMS);
+                let tally = miner.claims.entry(claim).or_default();
+                match &finding.verdict {
+                    Verdict::Kept => tally.kept = tally.kept.saturating_add(1),
+                    Verdict::Broken(why) => {
+                        tally.broken = tally.broken.saturating_add(1);
+                        tally.why = Some(entry::shortened(why));
+                    }
+                    _ => {}
+                }
+            }
+        });
     }
 
     /// A measure of your own, of a miner, which replaces the one of this name. One that is not finite is left out, and
     /// logged.
     pub fn measured(&self, miner: &NodeId, name: &str, value: f64) {
-        let _ = (miner, name, value);
+        if !value.is_finite() {
+            warn!(%miner, measure = name, value, "left out a measure that is not finite");
+            return;
+        }
+        self.of(miner, |evidence| {
+            if evidence.measures.len() < entry::MOST_MEASURES || evidence.measures.contains_key(name) {
+                evidence.measures.insert(name.to_owned(), value);
+            } else {
+                warn!(%miner, measure = name, "left out a measure, there are too many");
+            }
+        });
     }
 
     /// The open epoch.
     #[must_use]
     pub fn epoch(&self) -> Option<(SubnetId, EpochId)> {
-        None
+        self.lock()
+            .as_ref()
+            .map(|open| (open.epoch.subnet, open.epoch.epoch))
+    }
+
+    fn of(&self, miner: &NodeId, change: impl FnOnce(&mut MinerEvidence)) {
+        if let Some(evidence) = self.lock().as_mut().and_then(|open| open.miners.get_mut(miner)) {
+            change(Arc::make_mut(evidence));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Witness for EvidenceLog {
     fn saw(&self, sighting: &Sighting) {
-        let _ = sighting;
+        if sighting.only {
+            return;
+        }
+        let entry = Entry {
+            first_content: sighting.first_content,
+            total: sighting.total,
+            text_bytes: sighting.text_bytes,
+            outcome: &sighting.outcome,
+        };
+        self.of(&sighting.miner, |miner| {
+            let known = sighting
+                .caller
+                .as_ref()
+                .filter(|caller| caller.as_str().len() <= entry::LONGEST_NAME);
+            if let Some(tally) = known.and_then(|caller| miner.users.get_mut(caller)) {
+                return entry.count_into(tally);
+            }
+            let others = CallerId::from(MinerEvidence::OTHERS);
+            let apart = miner.users.len() - usize::from(miner.users.contains_key(&others));
+            let caller = known
+                .filter(|_| apart < MinerEvidence::MOST_CALLERS)
+                .cloned()
+                .unwrap_or(others);
+            entry.count_into(miner.users.entry(caller).or_default());
+        });
+    }
+}
+
+impl Open {
+    fn new(mut epoch: EpochEvidence) -> Self {
+        let miners = std::mem::take(&mut epoch.miners)
+            .into_iter()
+            .map(|miner| (miner.miner.clone(), Arc::new(miner)))
+            .collect();
+        Self { epoch, miners }
+    }
+
+    fn into_evidence(mut self) -> EpochEvidence {
+        self.epoch.miners = self.miners.into_values().map(Arc::unwrap_or_clone).collect();
+        self.epoch
+    }
+}
+
+impl fmt::Debug for EvidenceLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let open = self.lock();
+        f.debug_struct("EvidenceLog")
+            .field("epoch", &open.as_ref().map(|open| open.epoch.epoch))
+            .field("miners", &open.as_ref().map_or(0, |open| open.miners.len()))
+            .finish()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use synapse_core::{BlockNumber, CallerId, NodeId, Stake};
+use synapse_core::{BlockNumber, CallerId, Member, NodeId, Stake};
 
 use super::Distribution;
 
@@ -45,7 +45,11 @@ impl MinerEvidence {
     /// Callers that are counted apart.
     pub const MOST_CALLERS: usize = 64;
 
+    /// The caller that is all those beyond [`MOST_CALLERS`](Self::MOST_CALLERS), and those whom nobody knows.
+    pub const OTHERS: &str = "others";
+
     /// Nothing yet.
+    #[must_use]
     pub fn new(miner: NodeId) -> Self {
         Self {
             owner: miner.clone(),
@@ -58,6 +62,34 @@ impl MinerEvidence {
             claims: BTreeMap::new(),
             measures: BTreeMap::new(),
         }
+    }
+
+    /// Nothing yet of a member, which was not admitted where `refused` says why.
+    #[must_use]
+    pub fn of(member: &Member, refused: Option<String>) -> Self {
+        Self {
+            owner: member.owner.clone(),
+            stake: member.stake,
+            active_since: member.active_since,
+            refused,
+            ..Self::new(member.node.clone())
+        }
+    }
+}
+
+impl Tally {
+    /// Requests that failed, with whatever code.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failed
+            .values()
+            .fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// Requests that say whether it answers: those that it answered or failed.
+    #[must_use]
+    pub fn decided(&self) -> u64 {
+        self.answered.saturating_add(self.failures())
     }
 }
 

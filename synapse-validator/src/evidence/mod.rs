@@ -3,6 +3,7 @@
 //! Numbers are integers, and times are counted in buckets: what was stored gives the same scores again, bit for bit.
 
 mod distribution;
+mod entry;
 mod epoch;
 mod log;
 mod miner;

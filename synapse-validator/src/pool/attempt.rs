@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use synapse_core::{Deadline, Ending, Error, ErrorKind, Input, NodeId, Output, Pending, Tap};
+use synapse_core::{Chunk, Deadline, Ending, Error, ErrorKind, Input, NodeId, Output, Pending, Tap};
 use tokio::time::Instant;
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     failover::Verdict,
     miner::{Miner, bounded},
     roster::Roster,
+    witness::{Outcome, Report},
 };
 
 /// Members that must not be asked for a request: an extension of the input, set by whoever already has their answer.
@@ -39,7 +40,10 @@ impl Excluded {
 
 /// The one member that may be asked for a request: an extension of the input, set by whoever wants to know how that one does.
 ///
-/// It is asked once, whether it is ejected or not; where it is not ready the request fails with `no_miner_ready`.
+/// It is asked once, whether it is ejected or not, and whether it claims the model or not; where it is not ready the
+/// request fails with `no_miner_ready`. What it answers is handed on as it is, errors too, and counts for its load and its
+/// ejection as any other request: who could be told apart by what follows would be treated differently. Only that it
+/// does not know a model that it does not claim is no failure. The member's module does not see this extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Only(NodeId);
 
@@ -73,27 +77,35 @@ impl Attempt {
     }
 }
 
+/// How a member answered.
+pub(super) struct Asked {
+    pub(super) result: Result<Output, Error>,
+    /// What is still to be told of a refusal as the caller's fault, which somebody else may contradict.
+    pub(super) refusal: Option<Report>,
+}
+
 /// Asks `miner`, and keeps count of it until the body ends. `None` where it left meanwhile.
 pub(super) async fn ask(
     roster: &Arc<Roster>,
     miner: &Arc<Miner>,
     input: Input,
     first_content: Duration,
-) -> Option<Result<Output, Error>> {
+    report: Option<Report>,
+) -> Option<Asked> {
     if !miner.enter() {
+        report.into_iter().for_each(Report::withdraw);
         return None;
     }
-    let started = Instant::now();
-    let deadline = input
-        .extensions()
-        .get::<Deadline>()
-        .map(|deadline| deadline.instant());
     let mut pending = Pending::new(UnderWay {
         roster: roster.clone(),
         miner: miner.clone(),
-        started,
-        deadline,
+        started: Instant::now(),
+        deadline: input.extensions().get::<Deadline>().map(|end| end.instant()),
+        claimed: miner
+            .capabilities()
+            .is_none_or(|can| input.model().map_or(true, |model| can.model(model).is_some())),
         answered: false,
+        report,
     });
     let answering = miner.module().run_inference(input);
     let answer = tokio::select! {
@@ -101,14 +113,23 @@ pub(super) async fn ask(
         answer = bounded("sent no content", first_content, answering) => answer,
         silent = miner.silence().turned_away() => Err(silent),
     };
-    let result = answer.map(|mut output| {
-        pending.tap_mut().answered = true;
-        miner.observe(Observation::FirstContent(started.elapsed()));
-        // A member cannot claim to be another.
-        output.head = std::mem::take(&mut output.head).with_served_by(miner.node().clone());
-        output.map_body(|body| miner.silence().end(body))
-    });
-    Some(pending.settle(result))
+    let mut refusal = None;
+    let result = match answer {
+        Ok(mut output) => {
+            pending.tap_mut().answered();
+            // A member cannot claim to be another.
+            output.head = std::mem::take(&mut output.head).with_served_by(miner.node().clone());
+            Ok(output.map_body(|body| miner.silence().end(body)))
+        }
+        Err(error) => {
+            refusal = pending.tap_mut().keep_refusal(&error);
+            Err(error)
+        }
+    };
+    Some(Asked {
+        result: pending.settle(result),
+        refusal,
+    })
 }
 
 /// A request that a member works on.
@@ -118,36 +139,94 @@ struct UnderWay {
     started: Instant,
     /// When the answer was no longer wanted.
     deadline: Option<Instant>,
+    /// Whether the member says that it serves the model.
+    claimed: bool,
     answered: bool,
+    report: Option<Report>,
 }
 
 impl UnderWay {
+    fn answered(&mut self) {
+        self.answered = true;
+        self.miner
+            .observe(Observation::FirstContent(self.started.elapsed()));
+        if let Some(report) = &mut self.report {
+            report.answered();
+        }
+    }
+
+    /// Takes the report out where `error` is a refusal that somebody else may contradict.
+    fn keep_refusal(&mut self, error: &Error) -> Option<Report> {
+        if self.verdict(error) != Verdict::CallersFault {
+            return None;
+        }
+        let mut report = self.report.take()?;
+        report.ended(Outcome::Refused(error.code().to_owned()));
+        Some(report)
+    }
+
+    /// Whose fault an error is. To know nothing of a model that one does not claim is right.
+    fn verdict(&self, error: &Error) -> Verdict {
+        match error.kind() {
+            ErrorKind::NotFound if !self.claimed => Verdict::CallersFault,
+            _ => Verdict::of(error),
+        }
+    }
+
     /// Whether the member had the time that a caller gave it and no more: a deadline of a millisecond is no fault of its.
     fn ran_out(&self, error: &Error) -> bool {
         error.kind() == ErrorKind::Timeout && self.deadline.is_some_and(|end| end <= Instant::now())
     }
+
+    /// Counts it for load and ejection, and says what became of it.
+    fn settle(&self, ending: &Ending) -> Outcome {
+        let (error, taken) = match ending {
+            Ending::Complete => {
+                self.miner.succeeded();
+                return Outcome::Answered;
+            }
+            Ending::Dropped => {
+                if !self.answered {
+                    self.miner.observe(Observation::Abandoned(self.started.elapsed()));
+                }
+                return Outcome::Dropped;
+            }
+            Ending::Broken(error) => (error, self.started.elapsed()),
+        };
+        let code = error.code().to_owned();
+        if self.ran_out(error) {
+            self.miner.observe(Observation::Abandoned(taken));
+            return Outcome::Refused(code);
+        }
+        match self.verdict(error) {
+            // Believed or not once somebody else was asked, and no sign of speed either way.
+            Verdict::CallersFault if !self.answered => Outcome::Refused(code),
+            Verdict::Refused => {
+                self.miner.observe(Observation::Failed(taken));
+                Outcome::Failed(code)
+            }
+            // Who began to answer has no complaint about the caller any more.
+            Verdict::CallersFault | Verdict::Failed => {
+                self.miner.observe(Observation::Failed(taken));
+                self.roster.note_failure(&self.miner);
+                Outcome::Failed(code)
+            }
+        }
+    }
 }
 
 impl Tap for UnderWay {
+    fn on_chunk(&mut self, chunk: &Chunk) {
+        if let Some(report) = &mut self.report {
+            report.note(chunk);
+        }
+    }
+
     fn on_end(&mut self, ending: &Ending) {
         self.miner.exit();
-        match ending {
-            Ending::Complete => self.miner.succeeded(),
-            Ending::Broken(error) if self.ran_out(error) => {
-                self.miner.observe(Observation::Abandoned(self.started.elapsed()));
-            }
-            Ending::Broken(error) => match Verdict::of(error) {
-                // Believed or not once somebody else was asked, and no sign of speed either way.
-                Verdict::CallersFault if !self.answered => {}
-                Verdict::Refused => self.miner.observe(Observation::Failed(self.started.elapsed())),
-                // Who began to answer has no complaint about the caller any more.
-                Verdict::CallersFault | Verdict::Failed => {
-                    self.miner.observe(Observation::Failed(self.started.elapsed()));
-                    self.roster.note_failure(&self.miner);
-                }
-            },
-            Ending::Dropped if self.answered => {}
-            Ending::Dropped => self.miner.observe(Observation::Abandoned(self.started.elapsed())),
+        let outcome = self.settle(ending);
+        if let Some(report) = self.report.take() {
+            report.tell(outcome);
         }
     }
 }

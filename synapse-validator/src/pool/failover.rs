@@ -4,7 +4,13 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use synapse_core::{Error, ErrorKind, Retry};
 
-use super::{PATIENCE, balance::Observation, miner::Miner, roster::Roster};
+use super::{
+    PATIENCE,
+    balance::Observation,
+    miner::Miner,
+    roster::Roster,
+    witness::{Outcome, Report},
+};
 
 /// Whose fault a member's error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +59,19 @@ struct Refusal {
     miner: Arc<Miner>,
     after: Duration,
     error: Error,
+    /// What the witness hears once it is believed, or contradicted.
+    report: Option<Report>,
 }
 
 impl Failures {
     /// Notes that `miner` failed with `error` `after` so long, and says whether somebody else may be asked.
-    pub(super) fn add(&mut self, miner: &Arc<Miner>, error: Error, after: Duration) -> ControlFlow<()> {
+    pub(super) fn add(
+        &mut self,
+        miner: &Arc<Miner>,
+        error: Error,
+        after: Duration,
+        report: Option<Report>,
+    ) -> ControlFlow<()> {
         match Verdict::of(&error) {
             Verdict::CallersFault if self.refusal.is_some() => return ControlFlow::Break(()),
             Verdict::CallersFault => {
@@ -65,6 +79,7 @@ impl Failures {
                     miner: miner.clone(),
                     after,
                     error,
+                    report,
                 });
                 return ControlFlow::Continue(());
             }
@@ -85,12 +100,19 @@ impl Failures {
 
     /// Somebody answered the request after all: whoever refused it as the caller's fault failed.
     pub(super) fn contradicted(self, roster: &Roster) {
-        let Some(Refusal { miner, after, error }) = self.refusal else {
-            return;
-        };
+        let Some(refusal) = self.refusal else { return };
+        let Refusal {
+            miner,
+            after,
+            error,
+            report,
+        } = refusal;
         tracing::debug!(miner = %miner.node(), code = error.code(), "a miner refused what another one answers");
         miner.observe(Observation::Failed(after));
         roster.note_failure(&miner);
+        if let Some(report) = report {
+            report.correct(Outcome::Failed(error.code().to_owned()));
+        }
     }
 
     /// What the client hears; `None` where nobody was asked.

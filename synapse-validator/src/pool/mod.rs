@@ -24,7 +24,7 @@ mod dispatch;
 mod failover;
 mod follow;
 mod miner;
-mod random;
+pub(crate) mod random;
 mod roster;
 mod settings;
 mod silence;
@@ -38,7 +38,7 @@ use async_trait::async_trait;
 use semver::{Comparator, Op, Prerelease, VersionReq};
 use synapse_core::{
     Connect, Directory, Error, Health, INTERFACE, InferenceModule, Input, MetricsData, ModuleCapabilities,
-    Output, Watch,
+    NodeId, Output, Watch,
 };
 use tokio::{sync::Mutex, time::Instant};
 
@@ -122,6 +122,7 @@ pub struct MinerPool {
     balance: Arc<dyn Balance>,
     settings: Settings,
     interface: VersionReq,
+    witness: Option<Arc<dyn Witness>>,
     roster: Arc<Roster>,
     follower: Mutex<Option<Follower>>,
 }
@@ -135,6 +136,7 @@ impl MinerPool {
             balance: Arc::new(P2c::new(PeakEwma::default())),
             settings: Settings::default(),
             interface: compatible_interface(),
+            witness: None,
             roster: Arc::new(Roster::new()),
             follower: Mutex::default(),
         }
@@ -177,6 +179,25 @@ impl MinerPool {
     pub fn first_content_within(mut self, limit: Duration) -> Self {
         self.settings.first_content = limit;
         self
+    }
+
+    /// Tells `witness` how each request to each member went, users' and [probes](Only) alike. Nobody unless set.
+    #[must_use]
+    pub fn witness(mut self, witness: impl Witness) -> Self {
+        self.witness = Some(Arc::new(witness));
+        self
+    }
+
+    /// What a member said it can do when it last answered; `None` of one that never did, or is none.
+    #[must_use]
+    pub fn capabilities_of(&self, node: &NodeId) -> Option<Arc<ModuleCapabilities>> {
+        self.roster.snapshot().member(node)?.capabilities()
+    }
+
+    /// Whether a member answered when it was last looked at, so that it can be asked.
+    #[must_use]
+    pub fn is_ready(&self, node: &NodeId) -> bool {
+        self.roster.snapshot().member(node).is_some_and(|miner| miner.is_ready())
     }
 
     /// Waits so long for the first miners when it is initialised, 10 s by default.

@@ -11,14 +11,14 @@ const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// SplitMix64 (Steele, Lea, Flood 2014) over a shared counter: one atomic addition a number, no lock.
 #[derive(Debug)]
-pub(super) struct Random(AtomicU64);
+pub(crate) struct Random(AtomicU64);
 
 impl Random {
-    pub(super) fn seeded(seed: u64) -> Self {
+    pub(crate) fn seeded(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
 
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::seeded(RandomState::new().hash_one(0_u8))
     }
 
@@ -31,14 +31,14 @@ impl Random {
     }
 
     /// A number below `end`; 0 where `end` is 0. The bias of the multiplication is below 2⁻³² for any real `end`.
-    pub(super) fn below(&self, end: usize) -> usize {
+    pub(crate) fn below(&self, end: usize) -> usize {
         let wide = u128::from(self.next()) * (end as u128);
         usize::try_from(wide >> 64).expect("the product's upper half is below end")
     }
 
     /// Between half of `mean` and one and a half of it, so that many who wait do not wake together. A mean above a year
     /// counts as a year.
-    pub(super) fn jittered(&self, mean: Duration) -> Duration {
+    pub(crate) fn jittered(&self, mean: Duration) -> Duration {
         let thousandths = u32::try_from(self.below(1001)).expect("below 1001");
         let mean = mean.min(LONGEST);
         mean / 2 + mean * thousandths / 1000

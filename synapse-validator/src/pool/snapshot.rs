@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use synapse_core::{Error, Health, ModuleCapabilities, Retry, Task};
+use synapse_core::{Error, Health, ModuleCapabilities, NodeId, Retry, Task};
 
 use super::{PATIENCE, miner::Miner};
 
@@ -84,6 +84,15 @@ impl Snapshot {
             any_untried: miners.iter().any(|miner| !miner.was_tried()),
             miners,
         }
+    }
+
+    /// The member of this name.
+    pub(super) fn member(&self, node: &NodeId) -> Option<&Arc<Miner>> {
+        let at = self
+            .miners
+            .binary_search_by(|miner| miner.node().cmp(node))
+            .ok()?;
+        self.miners.get(at)
     }
 
     /// The members that serve `task` of `model`.

@@ -81,6 +81,18 @@ impl Bucket {
         self.free_at = self.free_at.saturating_sub(window.cost(units));
     }
 
+    /// The same use of another window, in whole units: what was taken stays taken, as far as that window holds it.
+    pub(super) fn moved(self, from: Option<Window>, to: Option<Window>, now: Nanos) -> Self {
+        let (Some(from), Some(to)) = (from, to) else {
+            return Self::default();
+        };
+        let units = self.used(from, now).div_ceil(from.period_nanos());
+        let units = u64::try_from(units).unwrap_or(u64::MAX).min(to.amount);
+        Self {
+            free_at: to.at(now) + to.cost(units),
+        }
+    }
+
     pub(super) fn is_full(self, window: Window, now: Nanos) -> bool {
         self.used(window, now) == 0
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -29,15 +29,17 @@ const NO_ROOM: Duration = Duration::from_secs(1);
 /// none, so those go when a shard has no room.
 #[derive(Debug)]
 pub(super) struct Limiter {
-    quota: Quota,
+    /// What each shard has, too: there it changes under the lock of its accounts.
+    quota: RwLock<Quota>,
     began: Instant,
     hasher: RandomState,
     shards: Box<[Mutex<Shard>]>,
     per_shard: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shard {
+    quota: Quota,
     accounts: HashMap<Key, Account>,
     next_sweep: Nanos,
 }
@@ -76,17 +78,37 @@ impl Account {
 
 impl Limiter {
     pub(super) fn new(quota: Quota, max_callers: usize) -> Self {
-        Self {
+        let shard = || Shard {
             quota,
+            accounts: HashMap::new(),
+            next_sweep: 0,
+        };
+        Self {
+            quota: RwLock::new(quota),
             began: Instant::now(),
             hasher: RandomState::new(),
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
             per_shard: max_callers.div_ceil(SHARDS).max(1),
         }
     }
 
-    pub(super) fn quota(&self) -> &Quota {
-        &self.quota
+    pub(super) fn quota(&self) -> Quota {
+        *self.quota.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds everybody to another quota from now on. What was taken stays taken, but for what the new one never holds.
+    pub(super) fn set_quota(&self, quota: Quota) {
+        let mut current = self.quota.write().unwrap_or_else(PoisonError::into_inner);
+        *current = quota;
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let now = self.now();
+            let old = std::mem::replace(&mut shard.quota, quota);
+            for account in shard.accounts.values_mut() {
+                account.requests = account.requests.moved(old.requests, quota.requests, now);
+                account.tokens = account.tokens.moved(old.tokens, quota.tokens, now);
+            }
+        }
     }
 
     /// How many callers have an account.
@@ -102,11 +124,10 @@ impl Limiter {
         let mut shard = self.shard(key);
         // Read under the lock, so that an account's times never run backwards.
         let now = self.now();
+        let quota = shard.quota;
         if !shard.accounts.contains_key(key) && shard.accounts.len() >= self.per_shard {
             if now >= shard.next_sweep {
-                shard
-                    .accounts
-                    .retain(|_, account| !account.is_full(&self.quota, now));
+                shard.accounts.retain(|_, account| !account.is_full(&quota, now));
                 shard.next_sweep = now + SWEEP_PAUSE;
             }
             if shard.accounts.len() >= self.per_shard {
@@ -115,13 +136,8 @@ impl Limiter {
         }
         let account = shard.accounts.get(key).copied().unwrap_or_default();
         let windows = [
-            (
-                Unit::Requests,
-                self.quota.requests,
-                account.requests,
-                cost.requests,
-            ),
-            (Unit::Tokens, self.quota.tokens, account.tokens, cost.tokens),
+            (Unit::Requests, quota.requests, account.requests, cost.requests),
+            (Unit::Tokens, quota.tokens, account.tokens, cost.tokens),
         ];
         let mut longest: Option<(Duration, Unit, Window)> = None;
         for (unit, window, bucket, units) in windows {
@@ -140,24 +156,25 @@ impl Limiter {
             return Err(used_up(window, unit, wait));
         }
         let account = shard.accounts.entry(key.clone()).or_default();
-        if let Some(window) = self.quota.requests {
+        if let Some(window) = quota.requests {
             account.requests.take(window, now, cost.requests);
         }
-        if let Some(window) = self.quota.tokens {
+        if let Some(window) = quota.tokens {
             account.tokens.take(window, now, cost.tokens);
         }
-        Ok(account.status(&self.quota, now))
+        Ok(account.status(&quota, now))
     }
 
     /// Gives `cost` back.
     pub(super) fn refund(&self, key: &Key, cost: Cost) {
         let mut shard = self.shard(key);
+        let quota = shard.quota;
         // An account that is gone was full, so there is nothing to give back to.
         if let Some(account) = shard.accounts.get_mut(key) {
-            if let Some(window) = self.quota.requests {
+            if let Some(window) = quota.requests {
                 account.requests.give_back(window, cost.requests);
             }
-            if let Some(window) = self.quota.tokens {
+            if let Some(window) = quota.tokens {
                 account.tokens.give_back(window, cost.tokens);
             }
         }

@@ -86,8 +86,14 @@ impl RateLimitLayer {
     /// Knows so many callers at once, 100,000 by default. Starts all accounts anew, so set it first.
     #[must_use]
     pub fn max_callers(mut self, callers: usize) -> Self {
-        self.limiter = Arc::new(Limiter::new(*self.limiter.quota(), callers));
+        self.limiter = Arc::new(Limiter::new(self.limiter.quota(), callers));
         self
+    }
+
+    /// Holds each caller to `quota` from now on, as a reload of a configuration has it. What a caller has used stays used,
+    /// as far as the new windows hold it; every clone of this layer changes with it.
+    pub fn set_quota(&self, quota: Quota) {
+        self.limiter.set_quota(quota);
     }
 
     /// What the request takes, and how its tokens are counted; caps a reply that has no cap.

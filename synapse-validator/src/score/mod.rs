@@ -6,8 +6,9 @@ mod standard;
 
 pub use synapse_core::Reason;
 
+pub(crate) use self::scores::bad_scores;
 pub use self::{
     policy::ScorePolicy,
     scores::{Estimate, Score, Scores},
-    standard::StandardPolicy,
+    standard::{StandardPolicy, StandardSettings},
 };

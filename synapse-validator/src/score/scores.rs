@@ -27,7 +27,7 @@ pub struct Score {
 pub struct Estimate {
     /// The score: finite, ≥ 0; only its ratio to others' counts.
     pub value: f64,
-    /// Where it lies in 95 of 100 cases: from here …
+    /// Where it lies, by another validator's evidence too, in 95 of 100 cases: from here …
     pub low: f64,
     /// … to here.
     pub high: f64,
@@ -63,7 +63,19 @@ impl Scores {
     /// # Errors
     /// `bad_scores`, which names the miner and what is wrong.
     pub fn check(&self, evidence: &EpochEvidence) -> Result<(), Error> {
-        let _ = evidence;
+        if let Some(twice) = self.0.windows(2).find(|pair| pair[0].miner == pair[1].miner) {
+            return Err(bad_scores(&twice[0].miner, "it is scored twice"));
+        }
+        for score in &self.0 {
+            if evidence.miner(&score.miner).is_none() {
+                return Err(bad_scores(&score.miner, "the evidence does not name it"));
+            }
+            if let Some(estimate) = &score.estimate {
+                estimate
+                    .check()
+                    .map_err(|fault| bad_scores(&score.miner, &fault))?;
+            }
+        }
         Ok(())
     }
 }
@@ -106,4 +118,25 @@ impl Estimate {
             high: value,
         }
     }
+
+    /// Says what is wrong with it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let Self { value, low, high } = *self;
+        if !(value.is_finite() && low.is_finite() && high.is_finite()) {
+            return Err(format!("{value} from {low} to {high} is not finite"));
+        }
+        if value < 0.0 || low < 0.0 {
+            return Err(format!("{value} from {low} to {high} is below zero"));
+        }
+        if low > value || value > high {
+            return Err(format!("{value} is not within its interval, {low} to {high}"));
+        }
+        Ok(())
+    }
+}
+
+/// The error of a policy that says what nothing can be made of.
+pub(crate) fn bad_scores(miner: &NodeId, fault: &str) -> Error {
+    Error::internal("bad_scores", format!("the score of {miner} is no score: {fault}"))
+        .with_hint("mend the policy; the evidence is kept, and a backtest shows what it makes of it")
 }

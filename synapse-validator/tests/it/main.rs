@@ -2,9 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod backtest;
+mod evidence;
+mod evidence_stored;
 mod fleet;
 mod format;
 mod log;
+mod node;
+mod node_chain;
+mod node_course;
+mod node_policy;
+mod node_restart;
+mod node_probes;
+mod node_status;
+mod node_world;
 mod pool_balance;
 mod pool_failover;
 mod pool_load;
@@ -12,8 +23,19 @@ mod pool_membership;
 mod pool_opinion;
 mod pool_silent;
 mod pool_start;
+mod pool_witness;
 mod rate_limit;
 mod rate_limit_exact;
 mod rate_limit_settlement;
+mod score;
+mod score_agreement;
+mod score_bad_input;
+mod score_buying;
+mod score_fleet;
+mod simulation;
+mod state;
+#[cfg(feature = "failpoints")]
+mod state_power;
 mod token_count;
 mod trace;
+mod weights;

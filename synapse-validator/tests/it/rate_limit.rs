@@ -233,3 +233,27 @@ async fn a_completion_of_several_prompts_is_read_once_and_reserved_for_each() {
     check(true, 1).await;
     check(false, 1).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_quota_holds_at_once_and_what_was_used_stays_used() {
+    let layer = RateLimitLayer::per_caller(Quota::requests_per_minute(2));
+    let stack = good().with(layer.clone());
+    let served = async |requests: usize| {
+        for _ in 0..requests {
+            stack.run_inference(ask("alice", 1)).await.unwrap();
+        }
+        refused(&stack, ask("alice", 1)).await.message().to_owned()
+    };
+    assert_eq!(served(2).await, "the quota of 2 requests per minute is used up");
+    layer.set_quota(Quota::requests_per_minute(5));
+    assert_eq!(served(3).await, "the quota of 5 requests per minute is used up");
+    // Never less than nothing: after an hour all of the smaller window is there.
+    layer.set_quota(Quota::requests_per_hour(1));
+    assert_eq!(served(0).await, "the quota of 1 requests per hour is used up");
+    advance(Duration::from_secs(3600)).await;
+    assert_eq!(served(1).await, "the quota of 1 requests per hour is used up");
+    layer.set_quota(Quota::tokens_per_day(10));
+    stack.run_inference(ask("alice", 1)).await.unwrap();
+    layer.set_quota(Quota::requests_per_minute(2));
+    served(2).await;
+}

@@ -43,6 +43,22 @@ impl Gateway {
         pause_ms: u64,
         options: impl FnOnce(Process) -> Process,
     ) -> Self {
+        Self::start_as(miners, times, pause_ms, |subnet| {
+            options(subnet.validator("validator"))
+        })
+        .await
+    }
+
+    /// The same with a validator of one's own making, of the key `validator`.
+    ///
+    /// # Panics
+    /// Where one does not come up.
+    pub async fn start_as(
+        miners: usize,
+        times: u32,
+        pause_ms: u64,
+        validator: impl FnOnce(&Subnet) -> Process,
+    ) -> Self {
         let subnet = Subnet::new();
         let mut processes = vec![subnet.chain()];
         let chain = processes[0].start().await;
@@ -60,7 +76,7 @@ impl Gateway {
         for (_, miner) in &mut running {
             miner.ready().await;
         }
-        let validator = options(subnet.validator("validator"));
+        let validator = validator(&subnet);
         let gateway = Self {
             miners: running,
             validator: validator.start().await,

@@ -1,5 +1,6 @@
 //! Nodes as processes of their own, each with a data directory of its own, started, signalled and ended by a test.
 
+mod blocks;
 mod gateway;
 mod process;
 mod programs;
@@ -10,9 +11,10 @@ mod wire;
 pub use rustix::process::Signal;
 
 pub use self::{
+    blocks::{Called, calls},
     gateway::Gateway,
     process::{Node, Process},
-    programs::program,
+    programs::{program, said},
     reply::{Ending, Reply, ask, ask_whole, get},
     subnet::Subnet,
     wire::Wire,

@@ -2,8 +2,9 @@
 
 use std::{
     env,
+    ffi::OsStr,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output, Stdio},
     sync::OnceLock,
 };
 
@@ -27,6 +28,19 @@ pub fn program(name: &str) -> PathBuf {
     let program = folder.join(name);
     assert!(program.is_file(), "there is no program {}", program.display());
     program
+}
+
+/// What a program says that answers and ends.
+///
+/// # Panics
+/// Where it cannot be started.
+pub async fn said<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) -> Output {
+    tokio::process::Command::new(program(name))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"))
 }
 
 /// Builds into the target directory that this very test was built in, so that what it shares with it is there already.

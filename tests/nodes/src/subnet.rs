@@ -1,12 +1,14 @@
 //! A subnet whose nodes are processes.
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{
+    fs, net::TcpListener, os::unix::fs::PermissionsExt, path::PathBuf, process::Output, time::Duration,
+};
 
 use synapse_core::keys::{Keystore, Passphrase, Scheme, WordCount};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::{Process, program};
+use crate::{Process, program, said};
 
 const PASSPHRASE: &str = "correct horse battery staple";
 
@@ -53,11 +55,17 @@ impl Subnet {
     /// The chain, with ten blocks a second and a faucet.
     #[must_use]
     pub fn chain(&self) -> Process {
+        self.chain_with_blocks_of(Duration::from_millis(100))
+    }
+
+    /// The same with another time between blocks.
+    #[must_use]
+    pub fn chain_with_blocks_of(&self, time: Duration) -> Process {
         Process::new("devchain")
             .arg("run")
             .with_data_dir()
             .arg(format!("--listen={}", self.chain))
-            .arg("--block-time=100ms")
+            .arg(format!("--block-time={}ms", time.as_millis()))
             .arg("--faucet=1000000")
     }
 
@@ -94,6 +102,15 @@ impl Subnet {
             format!("--passphrase-file={}", path("passphrase").display()),
             format!("--key={key}"),
         ]
+    }
+
+    /// What a program says that is told the chain and this key, answers and ends.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub async fn run(&self, program: &str, key: &str, arguments: &[&str]) -> Output {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned());
+        said(program, arguments.chain(self.key_arguments(key))).await
     }
 
     /// Makes the node with this key a member, and waits until it is.

@@ -101,7 +101,7 @@ impl Gateway {
             subnet
                 .register(Registration::new(node.as_str(), Role::Miner, Stake(10)))
                 .await?;
-            subnet.serve(&node, Endpoint::http(&miner.url())?).await?;
+            subnet.serve(&node, Endpoint::http(&miner.url())?.into()).await?;
         }
         let pool =
             MinerPool::watch(subnet.directory(), HttpConnect::new()).balance(P2c::new(PeakEwma::default()));

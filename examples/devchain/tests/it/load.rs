@@ -113,7 +113,7 @@ pub(crate) async fn miner(book: Arc<Book>, subnet: LocalSubnet, key: Arc<Keypair
         book.check("register", registered);
         port = port % 60_000 + 1;
         let endpoint = Endpoint::http(&format!("http://127.0.0.1:{port}")).unwrap();
-        book.check("serve", subnet.serve(node, endpoint.clone()).await);
+        book.check("serve", subnet.serve(node, endpoint.clone().into()).await);
         seen(&book, &subnet, node, Some(&endpoint)).await;
         book.check("leave", subnet.leave(node).await);
         seen(&book, &subnet, node, None).await;

@@ -24,7 +24,7 @@ async fn a_chain_is_shown_as_a_table_and_as_json() {
         .await
         .unwrap();
     let endpoint = Endpoint::http("http://127.0.0.1:8091").unwrap();
-    subnet.serve(alice.address(), endpoint).await.unwrap();
+    subnet.serve(alice.address(), endpoint.into()).await.unwrap();
 
     let text = status(&[&format!("--chain={}", chain.url)]).await;
     for wanted in [

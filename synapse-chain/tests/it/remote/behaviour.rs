@@ -58,11 +58,11 @@ async fn members_come_serve_rotate_and_go() {
         // The owner has no say in where the node is; the node needs no funds to say it.
         let endpoint = Endpoint::http("http://127.0.0.1:8091").unwrap();
         assert_eq!(
-            code(subnet.serve(node.address(), endpoint.clone()).await),
+            code(subnet.serve(node.address(), endpoint.clone().into()).await),
             "not_the_node"
         );
         let nodes_own = subnet.with_signer(node.clone());
-        nodes_own.serve(node.address(), endpoint.clone()).await.unwrap();
+        nodes_own.serve(node.address(), endpoint.clone().into()).await.unwrap();
         until(subnet.directory(), |directory| {
             let member = directory.get(node.address());
             member.is_some_and(|member| member.endpoint.as_ref() == Some(&endpoint))

@@ -103,7 +103,7 @@ async fn a_slow_follower_skips_to_what_is_newest() {
     let whole = read_until(&mut socket, "\n\n\r\n").await.len();
     for port in 1..=CHANGES {
         let endpoint = Endpoint::http(&format!("http://127.0.0.1:{port}")).unwrap();
-        subnet.serve(&member(0), endpoint).await.unwrap();
+        subnet.serve(&member(0), endpoint.into()).await.unwrap();
         // The server gets its turn each time; nobody reads.
         tokio::task::yield_now().await;
         tokio::time::sleep(Duration::from_micros(500)).await;

@@ -3,10 +3,14 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod configured;
 mod ending;
 mod frozen;
 mod half_open;
+mod judged;
 mod killed;
+mod looks;
+mod reload;
 mod restarts;
 mod start;
 mod wire;

@@ -1,0 +1,64 @@
+//! A look at the set-up, before it costs anything.
+
+use clap::Args;
+use synapse_core::{Error, ModuleExt as _, keys::Signer};
+use synapse_http::{ScoresClient, tls::NodeTls};
+use synapse_miner::Preflight;
+
+use crate::config::MinerConfig;
+
+/// How it is looked at.
+#[derive(Debug, Args)]
+pub(crate) struct PreflightArgs {
+    /// A validator of the subnet, to compare speed and clock with.
+    #[arg(long, value_name = "URL")]
+    validator: Option<String>,
+    /// Look as a validator on this machine does.
+    #[arg(long)]
+    allow_loopback: bool,
+    /// Look as a validator in this private network does.
+    #[arg(long)]
+    allow_private: bool,
+    /// JSON rather than a table.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(config: MinerConfig, asked: PreflightArgs) -> Result<(), Error> {
+    let hotkey = config.key.unlock().await?.hotkey();
+    let engine = config.engine.start(config.queue.parallel).await?;
+    let queue = config.queue.layer();
+    let module = engine.with(queue.clone()).attach(queue);
+    let advertised = config.advertised(&config.server.listen)?;
+    let mut preflight = Preflight::new(hotkey.address().clone(), advertised)
+        .serve(&*config.server.listen, module)
+        .data_dir(&config.data_dir)
+        .allow_loopback(asked.allow_loopback)
+        .allow_private(asked.allow_private)
+        .allow_plain_http(config.plain_http);
+    if !config.plain_http {
+        preflight = preflight.tls(NodeTls::new(hotkey.clone()).await?);
+    }
+    if let Some(url) = &asked.validator {
+        preflight = preflight.compare_clock_with(url.clone());
+        match ScoresClient::new(url, hotkey).summary().await {
+            Ok(summary) => preflight = preflight.compare_with(summary.value().clone()),
+            Err(error) => eprintln!("the speed is compared with nothing: {error}"),
+        }
+    }
+    let report = Box::pin(preflight.run()).await;
+    if asked.json {
+        let report = serde_json::to_value(&report).expect("a report has a JSON form");
+        println!("{report:#}");
+    } else {
+        println!("{report}");
+    }
+    match report.failed().count() {
+        0 => Ok(()),
+        failed => Err(Error::invalid(
+            "preflight_failed",
+            format!("{failed} of {} checks failed", report.checks.len()),
+        )
+        .with_hint("put right what they name before you register")),
+    }
+}

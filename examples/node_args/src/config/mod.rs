@@ -1,0 +1,13 @@
+//! A program's configuration: its flags, its file, what it answers about them, and reading it again.
+
+mod answer;
+mod flags;
+mod hangup;
+mod key;
+
+pub use self::{
+    answer::answer,
+    flags::{command, flags, loader},
+    hangup::{reload_on_hangup, tell},
+    key::KeyConfig,
+};

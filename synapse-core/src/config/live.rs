@@ -1,0 +1,114 @@
+//! A configuration that is read again while the program runs.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{Configuration, Loader, Origin, Problems, loader::Told};
+use crate::{Watch, WatchSender};
+
+/// A configuration as it is now, for those who follow it. A clone is the same one.
+///
+/// [`reload`](Self::reload) reads everything again and replaces all of it, or nothing where something is wrong.
+pub struct Live<T>(Arc<Inner<T>>);
+
+struct Inner<T> {
+    loader: Loader<T>,
+    told: Mutex<Told>,
+    shown: WatchSender<T>,
+}
+
+/// An option that a reload changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Change {
+    /// Its key.
+    pub key: String,
+    /// What it was, as a file has it; a secret is `(secret)`.
+    pub old: String,
+    /// What it is.
+    pub new: String,
+    /// Who said so.
+    pub origin: Origin,
+    /// Whether it takes effect only when the program starts.
+    pub needs_restart: bool,
+}
+
+impl<T: Configuration> Live<T> {
+    /// Reads it for the first time.
+    ///
+    /// # Errors
+    /// As [`Loader::load`].
+    pub fn new(loader: Loader<T>) -> Result<Self, Problems> {
+        let (value, told) = loader.load()?.into_parts();
+        Ok(Self(Arc::new(Inner {
+            shown: Watch::channel(value).0,
+            told: Mutex::new(told),
+            loader,
+        })))
+    }
+
+    /// Reads it again, and says what changed. Blocks for as long as the file takes.
+    ///
+    /// # Errors
+    /// As [`Loader::load`]; all stays as it was.
+    pub fn reload(&self) -> Result<Vec<Change>, Problems> {
+        // Held while it is read, so that of two reloads the later one stays.
+        let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let (value, next) = self.0.loader.load()?.into_parts();
+        let changes: Vec<_> = changes(&told, &next).collect();
+        *told = next;
+        if !changes.is_empty() {
+            self.0.shown.set(value);
+        }
+        Ok(changes)
+    }
+}
+
+impl<T> Live<T> {
+    /// The configuration as it is now.
+    #[must_use]
+    pub fn current(&self) -> Arc<T> {
+        self.0.shown.current()
+    }
+
+    /// Follows it.
+    #[must_use]
+    pub fn follow(&self) -> Watch<T> {
+        self.0.shown.follow()
+    }
+}
+
+fn changes<'a>(old: &'a Told, new: &'a Told) -> impl Iterator<Item = Change> + 'a {
+    let settings = new.schema().settings().iter();
+    let changed = settings.filter(|setting| old.value(setting) != new.value(setting));
+    changed.map(|setting| Change {
+        key: setting.key.clone(),
+        old: setting.show(old.value(setting)),
+        new: setting.show(new.value(setting)),
+        origin: new.origin(setting),
+        needs_restart: setting.restart,
+    })
+}
+
+/// `pool.attempts = 5 (was 3)`.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {} (was {})", self.key, self.new, self.old)
+    }
+}
+
+impl<T> Clone for Live<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> fmt::Debug for Live<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live")
+            .field("loader", &self.0.loader)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,1 +1,0 @@
-//! Any policy, over epochs that were stored.

@@ -1,0 +1,4 @@
+//! The epochs, held against what must come of them.
+
+mod agreement;
+mod twenty;

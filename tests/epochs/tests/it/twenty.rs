@@ -1,0 +1,60 @@
+//! Twenty epochs, unattended.
+
+use std::time::Duration;
+
+use epochs::{Behaviour, Epochs, Row, Table, run};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_miner_loses_and_regains_weight_for_the_reason_given() {
+    let epochs = Epochs {
+        count: 20,
+        block: Duration::from_millis(100),
+        state: None,
+        validators: 1,
+    };
+    let rows = run(epochs, |_| {}).await.unwrap();
+    println!("{}", Table(&rows));
+    assert_eq!(rows.len(), 20);
+    assert!(
+        rows.iter().all(|row| !row.weights.is_empty()),
+        "weights in each epoch"
+    );
+
+    // At least half of the epochs in which it misbehaves, and of those in which it does not any more: one is seen partly, and machines are noisy.
+    for (behaviour, reasons) in [
+        (Behaviour::Slow, &["speed", "first_content"][..]),
+        (Behaviour::Flapping, &["availability"]),
+        (Behaviour::Lying, &["claims"]),
+        (Behaviour::TwoFaced, &["availability"]),
+    ] {
+        let bad: Vec<&Row> = rows
+            .iter()
+            .filter(|row| behaviour.misbehaves_in(row.epoch))
+            .collect();
+        let punished = |row: &&&Row| {
+            row.relative(behaviour) < 0.8 && row.reason(behaviour).is_some_and(|code| reasons.contains(&code))
+        };
+        let count = bad.iter().filter(punished).count();
+        assert!(
+            count * 3 >= bad.len() * 2,
+            "{} loses in {count} of {} epochs",
+            behaviour.name(),
+            bad.len()
+        );
+    }
+    let away: Vec<&Row> = rows.iter().filter(|row| (7..=10).contains(&row.epoch)).collect();
+    assert!(
+        away.iter().all(|row| row.share(Behaviour::Leaving) == 0.0),
+        "who left has no weight"
+    );
+    let last: Vec<&Row> = rows.iter().rev().take(3).collect();
+    for behaviour in Behaviour::ALL {
+        let best = last.iter().map(|row| row.relative(behaviour)).fold(0.0, f64::max);
+        assert!(best > 0.7, "{} regains its weight: {best}", behaviour.name());
+    }
+    let honest = rows
+        .iter()
+        .filter(|row| row.relative(Behaviour::Honest) > 0.8)
+        .count();
+    assert!(honest >= 18, "the honest one keeps its weight: {honest} of 20");
+}

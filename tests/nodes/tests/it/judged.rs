@@ -1,0 +1,230 @@
+//! A validator that judges and miners that serve, killed at random moments: nothing is submitted twice, no epoch is mixed,
+//! nobody registers twice, and nobody advertises what he does not serve.
+
+use std::{collections::BTreeMap, env, time::Duration};
+
+use nodes_tests::{Called, Node, Process, Subnet, ask, calls};
+use serde_json::Value;
+use synapse_validator::{
+    ScorePolicy, StandardPolicy,
+    state::{EpochRecord, Stage, State},
+};
+use tokio::time::{Instant, sleep};
+
+/// Blocks of an epoch, and of those that take weights.
+const EPOCH: u64 = 30;
+const WEIGHING: u64 = 20;
+const BLOCK: Duration = Duration::from_millis(50);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_validator_that_is_killed_again_and_again_submits_once_and_mixes_nothing() {
+    let kills = number("SYNAPSE_KILLS").unwrap_or(20);
+    let mut random = seeded(kills);
+    let subnet = Subnet::new();
+    let chain = chain(&subnet).start().await;
+    let validator_name = subnet.key("validator");
+    subnet.register("validator", "validator").await;
+    let mut miners = Vec::new();
+    for number in 0..2 {
+        let key = format!("miner-{number}");
+        let _ = subnet.key(&key);
+        subnet.register(&key, "miner").await;
+        miners.push(subnet.miner(&key, 2, 2).start().await);
+    }
+    let process = subnet.validator("validator").arg("--probe-every=100ms");
+    let mut validator = process.start().await;
+    let at = validator.address();
+    for round in 1..=kills {
+        let until = Instant::now() + Duration::from_millis(100 + random.below(2_400));
+        while Instant::now() < until {
+            if let Ok(mut reply) = ask(at, "how do you do").await {
+                let _ = reply.text().await;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        validator = process.restart(validator).await;
+        if round % 20 == 0 {
+            println!("{round} kills");
+        }
+    }
+    // Two whole epochs without a kill: both are submitted.
+    let calm = newest_block(&chain).await;
+    sleep(BLOCK * u32::try_from(3 * EPOCH).unwrap()).await;
+    let calls = calls(chain.address()).await;
+    validator.kill().await;
+    let records: Vec<EpochRecord> = State::read(process.data()).unwrap().map(Result::unwrap).collect();
+    check_submissions(&calls, &validator_name, &records);
+    check_evidence(&records);
+    let whole = (calm / EPOCH + 1, newest_block(&chain).await / EPOCH);
+    for epoch in whole.0..whole.1 {
+        let taken = calls
+            .iter()
+            .any(|called| called.done && submits(called, &validator_name) == Some(epoch));
+        assert!(
+            taken,
+            "the weights of epoch {epoch} were submitted: the validator was up all of it"
+        );
+    }
+    drop(miners);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_miner_that_is_killed_again_and_again_registers_once_and_advertises_what_it_serves() {
+    let kills = number("SYNAPSE_KILLS").unwrap_or(20);
+    let mut random = seeded(kills.wrapping_mul(31));
+    let subnet = Subnet::new();
+    let name = subnet.key("miner");
+    let chain = chain(&subnet).arg(format!("--fund={name}=10000")).start().await;
+    let process = subnet
+        .miner("miner", 1, 0)
+        .arg("--register=once")
+        .arg("--stake=100")
+        .arg("--most-cost=1000");
+    let mut miner = process.spawn();
+    for _ in 0..kills {
+        // Long before it is ready, around it, and long after.
+        sleep(Duration::from_millis(random.below(1_500))).await;
+        miner.kill().await;
+        miner = process.spawn();
+    }
+    miner.ready().await;
+    sleep(BLOCK * 40).await;
+    let calls = calls(chain.address()).await;
+    let of = |kind: &str| -> Vec<&Called> {
+        calls
+            .iter()
+            .filter(|called| called.account == name && called.call["type"] == kind && called.done)
+            .collect()
+    };
+    assert_eq!(of("register").len(), 1, "{:#?}", of("register"));
+    let capabilities: Vec<&Value> = of("serve")
+        .iter()
+        .map(|called| &called.call["capabilities"])
+        .collect();
+    assert!(!capabilities.is_empty(), "it is listed: {}", miner.stderr());
+    assert!(
+        capabilities
+            .iter()
+            .all(|digest| *digest == capabilities[0] && digest.is_string()),
+        "it serves one thing only: {capabilities:?}"
+    );
+}
+
+/// Of each epoch: one operation, and weights that never change.
+fn check_submissions(calls: &[Called], validator: &str, records: &[EpochRecord]) {
+    let mut submitted: BTreeMap<u64, Vec<&Called>> = BTreeMap::new();
+    for called in calls.iter().filter(|called| called.done) {
+        if let Some(epoch) = submits(called, validator) {
+            submitted.entry(epoch).or_default().push(called);
+        }
+    }
+    assert!(!submitted.is_empty(), "something was submitted");
+    for (epoch, calls) in &submitted {
+        let (operation, weights) = (&calls[0].call["operation"], &calls[0].call["weights"]);
+        for called in calls {
+            assert_eq!(
+                &called.call["operation"], operation,
+                "one operation in epoch {epoch}"
+            );
+            assert_eq!(&called.call["weights"], weights, "and one set of weights");
+        }
+        let record = records.iter().find(|record| record.epoch().0 == *epoch);
+        let record = record.unwrap_or_else(|| panic!("epoch {epoch} was submitted, and is not stored"));
+        let intent = record
+            .intent
+            .as_ref()
+            .unwrap_or_else(|| panic!("epoch {epoch} was submitted without an intent"));
+        assert_eq!(
+            serde_json::to_value(&intent.weights).unwrap(),
+            *weights,
+            "what was intended is what was sent"
+        );
+    }
+    for record in records.iter().filter(|record| record.stage == Stage::Submitted) {
+        let epoch = record.epoch().0;
+        assert!(
+            submitted.contains_key(&epoch),
+            "epoch {epoch} is stored as submitted, and the chain knows nothing of it"
+        );
+    }
+    println!(
+        "{} epochs submitted, of {} stored",
+        submitted.len(),
+        records.len()
+    );
+}
+
+/// Evidence of one epoch is of its blocks alone, and gives the stored scores again, bit for bit.
+fn check_evidence(records: &[EpochRecord]) {
+    let mut before = None;
+    for record in records {
+        let evidence = &record.evidence;
+        assert!(evidence.from <= evidence.to);
+        if let Some((epoch, to)) = before {
+            assert!(
+                epoch < evidence.epoch && to <= evidence.from,
+                "epoch {} is mixed with the one before",
+                evidence.epoch
+            );
+        }
+        before = Some((evidence.epoch, evidence.to));
+        if let Some(opinion) = &record.opinion {
+            let again = StandardPolicy::default().score(evidence);
+            assert_eq!(
+                serde_json::to_string(&again).unwrap(),
+                serde_json::to_string(&opinion.scores).unwrap(),
+                "the same evidence gives the same scores"
+            );
+        }
+    }
+    assert!(
+        records.iter().any(|record| record.opinion.is_some()),
+        "something was scored"
+    );
+}
+
+fn submits(called: &Called, validator: &str) -> Option<u64> {
+    (called.call["type"] == "submit_weights" && called.account == validator)
+        .then(|| called.call["epoch"].as_u64())
+        .flatten()
+}
+
+fn chain(subnet: &Subnet) -> Process {
+    subnet
+        .chain_with_blocks_of(BLOCK)
+        .arg(format!("--epoch-blocks={EPOCH}"))
+        .arg(format!("--weighing-blocks={WEIGHING}"))
+}
+
+async fn newest_block(chain: &Node) -> u64 {
+    let mut reply = nodes_tests::get(chain.address(), "/v1/chain").await.unwrap();
+    let chain: Value = serde_json::from_str(&reply.text().await).unwrap();
+    chain["head"]["block"].as_u64().unwrap()
+}
+
+fn number(variable: &str) -> Option<u64> {
+    env::var(variable)
+        .ok()
+        .map(|text| text.parse().expect("a number"))
+}
+
+/// Moments that a seed repeats (xorshift64).
+struct Random(u64);
+
+fn seeded(or: u64) -> Random {
+    let seed = number("SYNAPSE_SEED").unwrap_or_else(|| {
+        let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+        u64::from(since.subsec_nanos()) ^ since.as_secs() ^ or
+    });
+    println!("SYNAPSE_SEED={seed} repeats the moments");
+    Random(seed | 1)
+}
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}

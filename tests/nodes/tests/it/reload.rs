@@ -1,0 +1,131 @@
+//! A configuration that is read again while users ask.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use nodes_tests::{Ending, Gateway, Signal, ask};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const PLENTY: u64 = 1_000_000;
+
+/// A gateway with a file, in which a minute's requests stand.
+struct Configured {
+    gateway: Gateway,
+    file: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Configured {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("validator.toml");
+        fs::write(&file, limits(PLENTY)).unwrap();
+        let config = format!("--config={}", file.display());
+        let gateway = Gateway::start_with(2, 5, 10, |validator| validator.arg(config)).await;
+        Self {
+            gateway,
+            file,
+            _folder: folder,
+        }
+    }
+
+    /// Writes the file, sends SIGHUP, and waits until the validator has `said` so once more.
+    async fn reload(&self, text: &str, said: &str) {
+        let validator = &self.gateway.validator;
+        let before = validator.stderr().matches(said).count();
+        fs::write(&self.file, text).unwrap();
+        validator.signal(Signal::HUP);
+        let late = Instant::now() + PATIENCE;
+        while validator.stderr().matches(said).count() == before {
+            assert!(
+                Instant::now() < late,
+                "it does not say {said:?}:\n{}",
+                validator.stderr()
+            );
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn limits(requests: u64) -> String {
+    format!("[limits]\nrequests_per_minute = {requests}\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_under_load_drop_no_request() {
+    let configured = Configured::start().await;
+    let at = configured.gateway.address();
+    let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut users = JoinSet::new();
+    for user in 0..8 {
+        let (stop, asked) = (stop.clone(), asked.clone());
+        users.spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                let mut reply = ask(at, &format!("user {user}")).await.expect("it is answered");
+                assert_eq!((reply.status(), reply.ending().await), (200, Ending::Complete));
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    for round in 0..10 {
+        let requests = PLENTY + round;
+        let said = format!("limits.requests_per_minute = {}", requests + 1);
+        configured.reload(&limits(requests + 1), &said).await;
+        configured
+            .reload("[limits]\nrequests = 1\n", "stays as it was")
+            .await;
+        let before = asked.load(Ordering::Relaxed);
+        let late = Instant::now() + PATIENCE;
+        while asked.load(Ordering::Relaxed) == before {
+            assert!(Instant::now() < late, "users are answered between two reloads");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    while let Some(user) = users.join_next().await {
+        user.expect("no request was dropped");
+    }
+    assert!(asked.load(Ordering::Relaxed) > 20, "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_takes_effect_and_one_with_an_error_changes_nothing_and_says_why() {
+    let configured = Configured::start().await;
+    let at = configured.gateway.address();
+    let status = async || ask(at, "hello").await.unwrap().status();
+    assert_eq!(status().await, 200);
+
+    configured
+        .reload(&limits(1), "limits.requests_per_minute = 1 (was 1000000)")
+        .await;
+    assert_eq!(status().await, 200);
+    assert_eq!(status().await, 429, "one a minute");
+
+    let wrong = "[limits]\nrequests_per_minute = 0\n\n[pool]\natempts = 3\n";
+    configured.reload(wrong, "did you mean pool.attempts?").await;
+    let said = configured.gateway.validator.stderr();
+    assert!(said.contains("the configuration stays as it was"), "{said}");
+    assert!(
+        said.contains("validator.toml:2:1: limits.requests_per_minute"),
+        "{said}"
+    );
+    assert!(said.contains("validator.toml:5:1: pool.atempts"), "{said}");
+    assert_eq!(status().await, 429, "the last good one holds");
+
+    let restart = format!("{}[pool]\nattempts = 2\n", limits(PLENTY));
+    configured
+        .reload(&restart, "pool.attempts = 2 (was 3), from the next start on")
+        .await;
+    assert_eq!(status().await, 200);
+}
