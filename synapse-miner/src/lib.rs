@@ -2,6 +2,7 @@
 #![doc(test(attr(deny(warnings))))]
 
 pub mod advertise;
+mod claimed;
 #[cfg(feature = "config")]
 pub mod config;
 pub mod node;
@@ -10,9 +11,7 @@ pub mod queue;
 
 pub use self::{
     advertise::{Advertised, Advertiser},
-    node::{
-        Listen, Miner, MinerEvent, MinerNode, MinerStatus, Register, ScoreSource, StandardMiner,
-    },
+    node::{Listen, Miner, MinerEvent, MinerNode, MinerStatus, Register, ScoreSource, StandardMiner},
     preflight::Preflight,
     queue::{QueueLayer, QueueWait},
 };

@@ -41,6 +41,23 @@ pub(crate) struct MinerConfig {
     pub(crate) server: ServerConfig,
     /// Whether it registers itself, and what that may cost.
     pub(crate) register: RegisterConfig,
+    /// Where validators are, who are asked for scores, and as whom the preflight looks.
+    pub(crate) validators: ValidatorsConfig,
+}
+
+/// Where validators are.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ValidatorsConfig {
+    /// There are validators on this machine.
+    #[schemars(extend("x-flag" = "allow-loopback", "x-restart" = true))]
+    pub(crate) allow_loopback: bool,
+    /// There are validators at private addresses.
+    #[schemars(extend("x-flag" = "allow-private", "x-restart" = true))]
+    pub(crate) allow_private: bool,
+    /// There are validators on other machines without TLS.
+    #[schemars(extend("x-flag" = "allow-plain-validators", "x-restart" = true))]
+    pub(crate) allow_plain_http: bool,
 }
 
 /// What answers.
@@ -90,6 +107,7 @@ impl Default for MinerConfig {
             queue: QueueConfig::default(),
             server: ServerConfig::at("127.0.0.1:8091"),
             register: RegisterConfig::default(),
+            validators: ValidatorsConfig::default(),
         }
     }
 }

@@ -13,12 +13,6 @@ pub(crate) struct PreflightArgs {
     /// A validator of the subnet, to compare speed and clock with.
     #[arg(long, value_name = "URL")]
     validator: Option<String>,
-    /// Look as a validator on this machine does.
-    #[arg(long)]
-    allow_loopback: bool,
-    /// Look as a validator in this private network does.
-    #[arg(long)]
-    allow_private: bool,
     /// JSON rather than a table.
     #[arg(long)]
     json: bool,
@@ -33,8 +27,8 @@ pub(crate) async fn run(config: MinerConfig, asked: PreflightArgs) -> Result<(),
     let mut preflight = Preflight::new(hotkey.address().clone(), advertised)
         .serve(&*config.server.listen, module)
         .data_dir(&config.data_dir)
-        .allow_loopback(asked.allow_loopback)
-        .allow_private(asked.allow_private)
+        .allow_loopback(config.validators.allow_loopback)
+        .allow_private(config.validators.allow_private)
         .allow_plain_http(config.plain_http);
     if !config.plain_http {
         preflight = preflight.tls(NodeTls::new(hotkey.clone()).await?);

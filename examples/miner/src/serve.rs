@@ -1,6 +1,6 @@
 //! The node.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use node_args::config::{reload_on_hangup, tell};
 use synapse_core::{
@@ -10,8 +10,7 @@ use synapse_core::{
 use synapse_http::{ScoresClient, Server};
 use synapse_miner::node::{MinerEvent, MinerNode, ScoreSource};
 
-
-use crate::config::MinerConfig;
+use crate::config::{MinerConfig, ValidatorsConfig};
 
 pub(crate) async fn serve(live: Live<MinerConfig>) -> Result<(), Error> {
     let options = live.current();
@@ -37,7 +36,10 @@ pub(crate) async fn serve(live: Live<MinerConfig>) -> Result<(), Error> {
         .waits_for(what)
         .min_stake(Stake(options.min_stake))
         .register(options.register.terms())
-        .scores(Asks(hotkey))
+        .scores(Asks {
+            hotkey,
+            of: options.validators.clone(),
+        })
         .state(data)
         .on_event(move |event| told(event));
     if options.plain_http {
@@ -90,20 +92,20 @@ impl MinerConfig {
 }
 
 /// Asks validators at the addresses that the directory has of them.
-struct Asks(Arc<dyn Signer>);
+struct Asks {
+    hotkey: Arc<dyn Signer>,
+    of: ValidatorsConfig,
+}
 
 #[async_trait]
 impl ScoreSource for Asks {
     async fn report(&self, validator: &Member) -> Result<ScoreReport, Error> {
-        let endpoint = validator.endpoint.as_ref().ok_or_else(|| {
-            Error::unavailable(
-                "no_endpoint",
-                format!("{} does not say where it serves", validator.node),
-            )
-        })?;
-        let client = ScoresClient::new(endpoint.to_string(), self.0.clone())
-            .validator(validator.node.clone())
-            .with(|builder| builder.connect_timeout(Duration::from_secs(3)));
+        let client = ScoresClient::listed(validator, self.hotkey.clone())?.with(|builder| {
+            builder
+                .allow_loopback(self.of.allow_loopback)
+                .allow_private(self.of.allow_private)
+                .allow_plain_http(self.of.allow_plain_http)
+        });
         Ok(client.report(None).await?.value().clone())
     }
 }

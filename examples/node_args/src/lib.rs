@@ -45,20 +45,6 @@ impl ChainArgs {
         SubnetId(self.subnet)
     }
 
-    /// The command that makes the node with this key a member, but for its role and its stake.
-    #[must_use]
-    pub fn register_command(&self, key: &KeyArgs) -> String {
-        let mut command = format!("register --chain {}", self.chain);
-        if let Some(chain) = &self.chain_key {
-            command.push_str(&format!(" --chain-key {chain}"));
-        }
-        if self.allow_plain_chain {
-            command.push_str(" --allow-plain-chain");
-        }
-        let (keys, key) = (key.keys.display(), &key.key);
-        command + &format!(" --subnet {} --keys {keys} --key {key}", self.subnet)
-    }
-
     /// The chain, whether it answers already or not.
     ///
     /// # Errors

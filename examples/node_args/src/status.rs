@@ -270,12 +270,11 @@ impl StatusArgs {
                 let mut shown = Page::new();
                 describe(name, &told, &mut shown);
                 page(&told, &mut shown);
-                let text = shown.render(colours, terminal.then(width).flatten());
-                // From the top, over what was there: cleared first, it would flicker.
-                if terminal && again {
-                    format!("\x1b[2J\x1b[H{text}")
-                } else {
-                    text
+                let size = if terminal { size() } else { None };
+                let text = shown.render(colours, size.map(|(columns, _)| columns));
+                match terminal && again {
+                    true => redrawn(&text, size.map(|(_, rows)| rows), before.is_empty()),
+                    false => text,
                 }
             };
             let mut stdout = io::stdout().lock();
@@ -314,7 +313,10 @@ fn age(told: &impl Told) -> Duration {
 /// How long ago that was, by this machine's clock.
 #[must_use]
 pub fn ago(at_ms: u64) -> String {
-    format!("{} ago", shown(Duration::from_millis(now_ms().saturating_sub(at_ms))))
+    format!(
+        "{} ago",
+        shown(Duration::from_millis(now_ms().saturating_sub(at_ms)))
+    )
 }
 
 /// A length of time, as short as can be read.
@@ -342,13 +344,27 @@ pub fn short(node: &NodeId) -> String {
     }
 }
 
+/// From the top, over what was there: cleared first, it would flicker. What has no room is left out, or it would scroll.
+fn redrawn(text: &str, rows: Option<usize>, is_first: bool) -> String {
+    let clear = if is_first { "\x1b[2J" } else { "" };
+    let room = rows.map_or(usize::MAX, |rows| rows.saturating_sub(1));
+    let lines: String = text
+        .lines()
+        .take(room)
+        .map(|line| format!("{line}\x1b[K\n"))
+        .collect();
+    format!("{clear}\x1b[H{lines}\x1b[J")
+}
+
+/// Columns and rows of the terminal.
 #[cfg(unix)]
-fn width() -> Option<usize> {
+fn size() -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+    let (columns, rows) = (usize::from(size.ws_col), usize::from(size.ws_row));
+    (columns > 0 && rows > 0).then_some((columns, rows))
 }
 
 #[cfg(not(unix))]
-fn width() -> Option<usize> {
+fn size() -> Option<(usize, usize)> {
     None
 }

@@ -109,16 +109,14 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
         api = api.scores(Scores::new(node.book(), hotkey, verifier));
     }
 
-    let server = server.on_ready(move |address| println!("ready {scheme}://{address}"));
-    let (ended, has_ended) = oneshot::channel::<()>();
-    let serving = async {
-        let served = server.serve(api).await;
-        // What users were told until now is evidence, too.
-        drop(ended);
-        served
-    };
+    // Its probes end as the gateway begins to: the pool would wait for their replies as for users'.
+    let (ends, is_ending) = oneshot::channel::<()>();
+    let serving = server
+        .on_ready(move |address| println!("ready {scheme}://{address}"))
+        .on_draining(move || drop(ends))
+        .serve(api);
     let judging = judge(node, StatusFile::new(data.path()), async {
-        let _ = has_ended.await;
+        let _ = is_ending.await;
     });
     let reloading = reload_on_hangup(live.clone(), |reloaded| {
         if reloaded.is_ok() {

@@ -6,6 +6,7 @@ mod body;
 mod broken;
 mod concurrency;
 mod config;
+mod config_properties;
 mod config_wrong;
 mod conformance;
 mod data_dir;

@@ -30,6 +30,8 @@ pub(super) struct Settings {
     pub(super) served_by: Option<NodeId>,
     pub(super) signing: Option<Outgoing>,
     pub(super) node_key: Option<NodeId>,
+    /// Whose address it is, where that is not trusted although its certificate is an ordinary one.
+    pub(super) listed: Option<NodeId>,
     pub(super) reach: Reach,
     pub(super) clock: Arc<dyn WallClock>,
 }
@@ -59,6 +61,7 @@ impl Builder {
                 served_by: None,
                 signing: None,
                 node_key: None,
+                listed: None,
                 reach: Reach::default(),
                 clock: Arc::new(SystemClock),
             },
@@ -178,6 +181,12 @@ impl Builder {
     pub fn build(self) -> Result<OpenAiModule, Error> {
         let (transport, settings) = self.transport()?;
         Ok(OpenAiModule::new(transport, settings))
+    }
+
+    /// The address is one that `node` wrote: only such are dialled as [`node_key`](Self::node_key) has it.
+    pub(super) fn listed(mut self, node: NodeId) -> Self {
+        self.settings.listed = Some(node);
+        self
     }
 
     pub(super) fn transport(self) -> Result<(Transport, Settings), Error> {

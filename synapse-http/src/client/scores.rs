@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Method;
-use synapse_core::{EpochId, Error, ErrorKind, NodeId, ScoreReport, SubnetSummary, keys::Signer};
+use synapse_core::{EpochId, Error, ErrorKind, Member, NodeId, ScoreReport, SubnetSummary, keys::Signer};
 use tokio::time::timeout;
 
 use super::{
@@ -52,6 +52,22 @@ impl ScoresClient {
             signing: Arc::new(Signing::new(Arc::new(signer))),
             validator: None,
         }
+    }
+
+    /// Asks a validator at the address that the subnet's directory has of it, and believes no other. What a member wrote is
+    /// not trusted: only public addresses are dialled, over `https` with an ordinary certificate, unless
+    /// [`with`](Self::with) allows loopback, private addresses or plain HTTP.
+    ///
+    /// # Errors
+    /// `no_endpoint` where the directory has none.
+    pub fn listed(validator: &Member, signer: impl Signer) -> Result<Self, Error> {
+        let node = &validator.node;
+        let endpoint = validator.endpoint.as_ref().ok_or_else(|| {
+            Error::unavailable("no_endpoint", format!("{node} does not say where it serves"))
+        })?;
+        Ok(Self::new(endpoint.to_string(), signer)
+            .validator(node.clone())
+            .with(|builder| builder.listed(node.clone())))
     }
 
     /// Believes this validator and no other. Unless set, it is whoever signs the [`summary`](Self::summary): whether that

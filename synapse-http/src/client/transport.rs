@@ -65,7 +65,8 @@ impl Transport {
         // There it decides instead of the number of retries.
         #[cfg(target_os = "linux")]
         let builder = builder.tcp_user_timeout(KEEPALIVE + 2 * KEEPALIVE_INTERVAL);
-        let builder = match &settings.node_key {
+        let listed = settings.node_key.as_ref().or(settings.listed.as_ref());
+        let builder = match listed {
             Some(node) => {
                 settings.reach.check(node, &base)?;
                 // Never anything else, whatever an address says later.
@@ -82,7 +83,7 @@ impl Transport {
             client,
             base,
             authorization,
-            member: settings.node_key.is_some(),
+            member: listed.is_some(),
             signing: settings.signing.clone(),
         })
     }

@@ -1,18 +1,42 @@
 //! Is it alive, and is it ready?
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{extract::State, response::Response};
 use http::StatusCode;
 use serde_json::json;
-use synapse_core::{Health, HealthStatus};
-use tokio::time::timeout;
+use synapse_core::{Health, HealthStatus, InferenceModule};
+use tokio::time::{Instant, timeout};
 
 use super::{about::json_reply, routes::Served};
 
 /// A module that takes longer to say how it is, is not well. Whoever asks should wait a little longer than this, or hears
 /// nothing: a pool of miners waits 4 s.
 const LONGEST_CHECK: Duration = Duration::from_secs(3);
+
+/// For so long a digest holds: anybody may ask for it, and it takes writing all of the capabilities down.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The digest of a module's capabilities, made anew at most once a second.
+#[derive(Debug, Default)]
+pub(super) struct Digest(Mutex<Option<(Instant, String)>>);
+
+impl Digest {
+    fn of(&self, module: &dyn InferenceModule) -> String {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((at, digest)) if at.elapsed() < FRESH => digest.clone(),
+            _ => {
+                let digest = module.get_capabilities().digest();
+                *last = Some((Instant::now(), digest.clone()));
+                digest
+            }
+        }
+    }
+}
 
 /// The process answers; nothing else is asked.
 pub(super) async fn live() -> Response {
@@ -34,7 +58,7 @@ pub(super) async fn ready(State(served): State<Arc<Served>>) -> Response {
     });
     if health.is_serving() {
         // So that whoever looks notices when something else is served.
-        document["capabilities"] = served.module.get_capabilities().digest().into();
+        document["capabilities"] = served.digest.of(&*served.module).into();
     }
     let mut response = json_reply(&document);
     if health.status() == HealthStatus::Unhealthy {

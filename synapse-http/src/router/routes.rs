@@ -10,13 +10,23 @@ use axum::{
 };
 use synapse_core::{Error, ErrorKind, InferenceModule, Task};
 
-use super::{about, api::Options, health, inference, lifecycle::Lifecycle, metrics, refusal::refusal};
+use super::{
+    about,
+    api::Options,
+    health::{self, Digest},
+    inference,
+    lifecycle::Lifecycle,
+    metrics,
+    refusal::refusal,
+};
 
 /// What every handler needs.
 pub(super) struct Served {
     pub(super) module: Arc<dyn InferenceModule>,
     pub(super) lifecycle: Lifecycle,
     pub(super) options: Options,
+    /// The digest of the module's capabilities, for those who look.
+    pub(super) digest: Digest,
 }
 
 impl Served {
@@ -25,6 +35,7 @@ impl Served {
             module,
             lifecycle,
             options,
+            digest: Digest::default(),
         }
     }
 }

@@ -6,7 +6,8 @@ use axum::{Router, response::Response, routing::get};
 use bytes::Bytes;
 use http::Method;
 use synapse_core::{
-    EpochId, Error, ErrorKind, NodeId, Reason, ScoreBook, ScoreReport, SubnetId, SubnetSummary, async_trait,
+    Endpoint, EpochId, Error, ErrorKind, Member, NodeId, Reason, Role, ScoreBook, ScoreReport, SubnetId,
+    SubnetSummary, async_trait,
     keys::Keypair,
     testkit::{Echo, ManualClock},
 };
@@ -292,6 +293,23 @@ async fn another_validators_own_report_is_not_the_expected_ones() {
         (error.kind(), error.code()),
         (ErrorKind::Unavailable, "wrong_receiver")
     );
+}
+
+#[tokio::test]
+async fn an_address_that_a_validator_wrote_is_dialled_where_that_is_allowed() {
+    let running = validator().await;
+    let nowhere = Member::new(address("//Bob"), Role::Validator);
+    let refused = ScoresClient::listed(&nowhere, key("//Charlie")).unwrap_err();
+    assert_eq!(refused.code(), "no_endpoint");
+    let endpoint = Endpoint::http(&format!("http://{}", running.address)).unwrap();
+    let member = nowhere.with_endpoint(endpoint);
+    let clock = Arc::new(ManualClock::at(at(SIGNED_AT)));
+    let client = ScoresClient::listed(&member, key("//Charlie"))
+        .unwrap()
+        .with(|builder| builder.wall_clock(clock));
+    assert_eq!(client.report(None).await.unwrap_err().code(), "address_refused");
+    let client = client.with(|builder| builder.allow_loopback(true));
+    assert_eq!(client.report(None).await.unwrap().value().validator, member.node);
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ pub(super) enum Door {
 /// use synapse_core::{DataDir, Endpoint, Error, Stake, Subnet, keys::Keypair, testkit::Echo};
 /// use synapse_miner::{MinerNode, Register};
 ///
+/// # #[allow(dead_code)]
 /// async fn mine(subnet: impl Subnet, hotkey: Keypair) -> Result<(), Error> {
 ///     let (stake, most_cost) = (Stake(100), Stake(250));
 ///     MinerNode::new(subnet, hotkey)
@@ -44,7 +45,6 @@ pub(super) enum Door {
 ///         .run_until_signalled()
 ///         .await
 /// }
-/// # let _ = mine::<std::sync::Arc<dyn Subnet>>;
 /// ```
 #[must_use = "a node does nothing until it runs"]
 pub struct MinerNode<M = StandardMiner> {

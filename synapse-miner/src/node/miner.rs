@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///         health.status() == HealthStatus::Ready
 ///     }
 /// }
+/// # let _ = Proud;
 /// ```
 pub trait Miner: Send + Sync + 'static {
     /// What answers: an engine, most often behind layers.

@@ -6,6 +6,7 @@ use synapse_core::{Endpoint, Error, InferenceModule, Role, Subnet, keys::Signer}
 use synapse_http::{Api, Server, Verifier, tls::NodeTls};
 
 use super::builder::{Door, Settings};
+use crate::claimed::Claimed;
 
 /// A server that listens, and what it will serve.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Front {
             .min_stake(settings.least_stake);
         let verifier = std::mem::replace(&mut settings.verifier, Box::new(|verifier| verifier))(verifier);
         let known = subnet.clone();
-        let api = synapse_http::router(module)
+        let api = synapse_http::router(Claimed(module))
             .signed(verifier)
             .ready_when(settings.waits_for.clone(), async move { known.synced().await });
         let api = std::mem::replace(&mut settings.api, Box::new(|api| api))(api);

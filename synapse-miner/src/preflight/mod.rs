@@ -18,6 +18,7 @@ use synapse_http::tls::ServerTls;
 
 pub use self::report::{Check, Report, Status};
 use self::{door::Dial, host::Host};
+use crate::claimed::Claimed;
 
 /// How much is to be free, unless it is said otherwise.
 const LEAST_FREE: u64 = 1 << 30;
@@ -109,7 +110,7 @@ impl Preflight {
     /// Serves `module` on `listen` for as long as it runs, as the node will. Whatever stands before the engine there, such
     /// as a queue, belongs to the module here.
     pub fn serve(mut self, listen: impl Into<String>, module: impl InferenceModule) -> Self {
-        self.host = Some(Host::new(listen.into(), Arc::new(module)));
+        self.host = Some(Host::new(listen.into(), Arc::new(Claimed(module))));
         self
     }
 

@@ -58,6 +58,8 @@ impl<V: Validator> Probing<V> {
         self.pool.initialize().await?;
         let mut roll: Watch<Roll> = self.shared.roll.follow();
         let mut interval = self.shared.settings.probe_every.clone();
+        // The first is what it begins with.
+        let _ = interval.next().await;
         loop {
             let next = self.due.first().map(|(when, _)| *when);
             let has_room = self.asking.len() < self.shared.settings.probes_at_once;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use synapse_core::{
-    EpochId, Error, ErrorKind, Member, ModuleCapabilities,
+    EpochId, Error, ErrorKind, Member, ModuleCapabilities, Watch,
     probe::{Answer, Claim, Finding, Probe},
 };
 use synapse_validator::{ScorePolicy, Validator};
@@ -64,6 +64,21 @@ async fn the_first_questions_are_spread_over_the_interval() {
     sleep(Duration::from_secs(50)).await;
     assert!(world.miners.values().all(|miner| miner.asked() > 0));
     node.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_interval_holds_at_once_and_not_only_after_the_old_one() {
+    let world = World::of([("a", Miner::good())]);
+    let (interval, following) = Watch::channel(Duration::from_secs(3600));
+    let node = run(world.node().probe_following(following));
+    sleep(Duration::from_secs(5)).await;
+    let before = world.miners["a"].asked();
+    assert!(before <= 1, "{before} in five seconds of an hour");
+    interval.set(Duration::from_secs(1));
+    sleep(Duration::from_secs(60)).await;
+    node.stop().await.unwrap();
+    let asked = world.miners["a"].asked() - before;
+    assert!((45..=80).contains(&asked), "{asked} probes in 60 s");
 }
 
 #[tokio::test(start_paused = true)]

@@ -105,7 +105,10 @@ async fn a_thousand_epochs_with_256_miners() {
             "a miner that never answers has weight in epoch {epoch}"
         );
         let paid = weights.len();
-        assert!(paid > MINERS / 8, "only {paid} miners have weight in epoch {epoch}");
+        assert!(
+            paid > MINERS / 8,
+            "only {paid} miners have weight in epoch {epoch}"
+        );
     }
     assert_eq!(world.state.epochs().len(), 16);
     assert!(asked > MINERS * 450);

@@ -30,7 +30,7 @@ const WORDS: [&str; 8] = [
 pub enum Behaviour {
     /// Does what it claims.
     Honest,
-    /// Takes six times as long a word.
+    /// Takes ten times as long for a word.
     Slow,
     /// Answers for a while, and refuses for a while.
     Flapping,
@@ -169,7 +169,7 @@ impl InferenceModule for Engine {
         }
         let words = request.params.max_tokens.unwrap_or(16).clamp(1, 32);
         let pause = if self.is(Behaviour::Slow) {
-            self.pause * 6
+            self.pause * 10
         } else {
             self.pause
         };

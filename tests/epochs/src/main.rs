@@ -13,7 +13,7 @@ struct Options {
     #[arg(long, default_value_t = 20)]
     epochs: u64,
     /// Milliseconds of a block; an epoch has thirty.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 200)]
     block_ms: u64,
     /// Where the validator keeps its state, for `score_policy` to run another policy over it; in memory where this is left out.
     #[arg(long)]

@@ -85,6 +85,9 @@ impl Row {
             let report = self.reports.first().and_then(|reports| reports.get(&behaviour));
             let why = match report.and_then(|report| report.reasons.first()) {
                 None => "it is no member".to_owned(),
+                Some(_) if is == 0.0 && behaviour == Behaviour::Leaving => {
+                    "it is no member any more".to_owned()
+                }
                 Some(reason) if reason.factor == Some(1.0) => "nothing is held against it".to_owned(),
                 Some(reason) => format!("{}: {}", reason.code, reason.text),
             };

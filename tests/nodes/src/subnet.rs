@@ -83,6 +83,7 @@ impl Subnet {
         self.node("miner", key)
             .arg("--listen=127.0.0.1:0")
             .arg("--parallel=64")
+            .arg("--allow-loopback")
             .arg("--custom")
             .arg(format!("--times={times}"))
             .arg(format!("--pause-ms={pause_ms}"))

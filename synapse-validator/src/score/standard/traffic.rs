@@ -41,7 +41,7 @@ impl Traffic {
                     .users
                     .values()
                     .map(|tally| (tally.output_tokens as f64).min(most))
-                    .sum(),
+                    .fold(0.0, |all, tokens| all + tokens),
                 requests: sum(miner.users.values().map(|tally| tally.answered)),
             })
             .collect();

@@ -8,7 +8,7 @@ use epochs::{Behaviour, Epochs, Row, Table, run};
 async fn each_miner_loses_and_regains_weight_for_the_reason_given() {
     let epochs = Epochs {
         count: 20,
-        block: Duration::from_millis(100),
+        block: Duration::from_millis(200),
         state: None,
         validators: 1,
     };
@@ -25,7 +25,7 @@ async fn each_miner_loses_and_regains_weight_for_the_reason_given() {
         (Behaviour::Slow, &["speed", "first_content"][..]),
         (Behaviour::Flapping, &["availability"]),
         (Behaviour::Lying, &["claims"]),
-        (Behaviour::TwoFaced, &["availability"]),
+        (Behaviour::TwoFaced, &["availability", "volume"]),
     ] {
         let bad: Vec<&Row> = rows
             .iter()

@@ -50,8 +50,8 @@ async fn a_validator_that_is_killed_again_and_again_submits_once_and_mixes_nothi
     // Two whole epochs without a kill: both are submitted.
     let calm = newest_block(&chain).await;
     sleep(BLOCK * u32::try_from(3 * EPOCH).unwrap()).await;
-    let calls = calls(chain.address()).await;
     validator.kill().await;
+    let calls = calls(chain.address()).await;
     let records: Vec<EpochRecord> = State::read(process.data()).unwrap().map(Result::unwrap).collect();
     check_submissions(&calls, &validator_name, &records);
     check_evidence(&records);

@@ -1,6 +1,7 @@
 //! A look at nodes that run: their status, their epochs, and why a miner earned what it earned.
 
 use std::{
+    fs,
     process::Output,
     time::{Duration, Instant},
 };
@@ -114,6 +115,19 @@ async fn what_nodes_do_can_be_seen_while_they_do_it() {
         .expect("nothing is under way");
     let ended = said("validator", ["status", &of_validator]).await;
     assert!(text(&ended).contains("the validator ended"), "{}", text(&ended));
+
+    // As one that was killed leaves it, seen later.
+    let file = gateway.processes[1].data().join("status.json");
+    let mut left: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    left["running"] = true.into();
+    left["written_at_ms"] = (left["written_at_ms"].as_u64().unwrap() - 3_600_000).into();
+    fs::write(&file, left.to_string()).unwrap();
+    let stale = said("validator", ["status", &of_validator]).await;
+    assert!(
+        text(&stale).contains("STALE: the validator wrote this 60 min ago"),
+        "{}",
+        text(&stale)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
