@@ -24,7 +24,7 @@ const SIGN: &str = "lock";
 /// # let folder = folder.path().join("validator");
 /// let data = DataDir::open(&folder)?;
 /// assert_eq!(DataDir::open(&folder).unwrap_err().code(), "data_dir_locked");
-/// std::fs::write(data.path().join("seen"), "…")?;
+/// data.replace("seen", b"42")?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -56,6 +56,23 @@ impl DataDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Puts a file of this name in the old one's place, whole or not at all; once this returns, it outlives a power cut.
+    /// Waits for the disk.
+    ///
+    /// # Errors
+    /// `data_dir_unwritable`, `data_dir_full`. One of the two files is there then, whole; most often the old one.
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let (place, aside) = (self.path.join(name), self.path.join(format!("{name}.new")));
+        let replaced = write_aside(&aside, bytes)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| fs::rename(&aside, &place))
+            .and_then(|()| sync(&self.path));
+        replaced.map_err(|error| {
+            let _ = fs::remove_file(&aside);
+            unusable(&self.path, error)
+        })
     }
 }
 
@@ -90,22 +107,11 @@ fn open_lock(path: &Path) -> io::Result<File> {
 }
 
 /// Writes whose the directory is, for whoever comes next to name.
-///
-/// A new file takes the old one's place: what is there may be a link to a file that is not ours to write to.
 #[cfg(unix)]
 fn sign(path: &Path, _: &File) -> io::Result<()> {
     let aside = path.join("lock.new");
-    match fs::remove_file(&aside) {
-        Err(error) if error.kind() != Io::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options
-        .open(&aside)
-        .and_then(|mut file| writeln!(file, "process {} on host {}", std::process::id(), host()))
-        .and_then(|()| fs::rename(&aside, path.join(SIGN)));
+    let text = format!("process {} on host {}\n", std::process::id(), host());
+    let written = write_aside(&aside, text.as_bytes()).and_then(|_| fs::rename(&aside, path.join(SIGN)));
     if written.is_err() {
         let _ = fs::remove_file(&aside);
     }
@@ -116,6 +122,32 @@ fn sign(path: &Path, _: &File) -> io::Result<()> {
 fn sign(_: &Path, mut lock: &File) -> io::Result<()> {
     lock.set_len(0)?;
     writeln!(lock, "process {}", std::process::id())
+}
+
+/// A new file, for its owner alone: what is there may be a link to a file that is not ours to write to.
+fn write_aside(aside: &Path, bytes: &[u8]) -> io::Result<File> {
+    match fs::remove_file(aside) {
+        Err(error) if error.kind() != Io::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(aside)?;
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+/// A rename lasts once its directory does.
+#[cfg(unix)]
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]

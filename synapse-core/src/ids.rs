@@ -1,6 +1,13 @@
 //! Names of things as types of their own, so that no two are confused.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +79,21 @@ name! {
     /// One request, from the gateway's door to the engine; travels in `x-request-id`.
     RequestId
 }
+impl RequestId {
+    /// A new one: unique among all processes, and not to be guessed from the one before.
+    #[must_use]
+    pub fn unique() -> Self {
+        static PROCESS: LazyLock<(u64, RandomState)> = LazyLock::new(|| {
+            let random = RandomState::new();
+            (random.hash_one("process"), random)
+        });
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let (process, random) = &*PROCESS;
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self::from(format!("{process:016x}{:016x}", random.hash_one(count)))
+    }
+}
+
 name! {
     /// One intended effect on a chain; submitting it twice has the effect once.
     OperationId

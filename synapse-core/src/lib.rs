@@ -74,8 +74,8 @@ pub use self::{
     },
     report::{Reason, ScoreBook, ScoreReport, SubnetSummary},
     subnet::{
-        Directory, Endpoint, Epoch, Member, Phase, Registration, Role, Serving, Subnet, SubnetParams,
-        Weight, Weights,
+        Directory, Endpoint, Epoch, Member, Phase, Registration, Role, Serving, Subnet, SubnetParams, Weight,
+        Weights,
     },
     task::Task,
     tokenizer::{Precision, PromptPiece, PromptRenderer, RenderedPrompt, TokenCount, Tokenizer},

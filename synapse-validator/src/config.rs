@@ -105,12 +105,17 @@ pub struct ProbeConfig {
     /// How often each miner is probed.
     #[schemars(extend("x-flag" = "probe-every", "x-least" = "100ms", "x-most" = "1d"))]
     pub every: Period,
+    /// Miners that are probed at once. One that never answers takes a place for a minute, or for five where its context is
+    /// filled.
+    #[schemars(range(min = 1, max = 16_384), extend("x-restart" = true))]
+    pub at_once: usize,
 }
 
 impl Default for ProbeConfig {
     fn default() -> Self {
         Self {
             every: Period::seconds(30),
+            at_once: 256,
         }
     }
 }

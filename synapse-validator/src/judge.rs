@@ -26,8 +26,9 @@ pub trait Validator: Send + Sync + 'static {
         Ok(())
     }
 
-    /// The `number`th question to a member; `None` to ask nothing now. `seed` is secret, and another for each member, so that
-    /// none can tell another what will be asked.
+    /// A question to a member; `None` to ask nothing now. `number` is drawn when it joins, or the node begins, and rises by one
+    /// with each question, so that who leaves and comes back is asked others. `seed` is secret, and another for each member,
+    /// so that none can tell another what will be asked.
     fn probe(
         &self,
         member: &Member,

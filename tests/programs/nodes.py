@@ -169,5 +169,5 @@ def cases(work, taken, model):
     yield "a preflight without an engine", "miner", ["preflight", *node(work)]
     score = ["score", *node(work)]
     yield "a score of nobody's", "miner", score
-    yield "a score of a validator that is not there", "miner", [*score, "--validator", "http://127.0.0.1:9"]
+    yield "a score of a validator that is not there", "miner", [*score, "--validator", "http://127.0.0.1:9", "--validator-key", another]
     yield "a score of an epoch that is none", "miner", [*score, "--validator", "http://127.0.0.1:9", "--epoch", "last"]

@@ -1,12 +1,15 @@
 //! Which options the miner has.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use node_args::config::KeyConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use synapse_chain::config::ChainConfig;
-use synapse_core::config::{Configuration, Wrong};
+use synapse_core::{
+    Endpoint,
+    config::{Configuration, Wrong},
+};
 use synapse_http::config::ServerConfig;
 use synapse_miner::config::{QueueConfig, RegisterConfig};
 
@@ -17,8 +20,9 @@ pub(crate) struct MinerConfig {
     /// A directory of this node's own.
     #[schemars(extend("x-value" = "DIR", "x-restart" = true))]
     pub(crate) data_dir: PathBuf,
-    /// Where validators reach it; the address that it listens on where this is left out.
-    #[schemars(extend("x-value" = "URL", "x-example" = "https://miner.example.com:8091", "x-restart" = true))]
+    /// Where validators reach it; the address that it listens on where this is left out. It moves without a restart where
+    /// it stood here at the start.
+    #[schemars(extend("x-value" = "URL", "x-example" = "https://miner.example.com:8091"))]
     pub(crate) advertise: Option<String>,
     /// The least stake of a validator that is served.
     #[schemars(extend("x-value" = "AMOUNT", "x-restart" = true))]
@@ -29,16 +33,16 @@ pub(crate) struct MinerConfig {
     /// Where this machine's operator finds /metrics, without a signature and without TLS: on loopback only.
     #[schemars(extend("x-value" = "ADDRESS", "x-example" = "127.0.0.1:9091", "x-restart" = true))]
     pub(crate) metrics: Option<String>,
-    /// The chain and the subnet that it belongs to.
-    pub(crate) chain: ChainConfig,
     /// The node's key, and what unlocks it.
     pub(crate) key: KeyConfig,
+    /// The chain and the subnet that it belongs to.
+    pub(crate) chain: ChainConfig,
     /// What answers: one of llama, upstream and custom.
     pub(crate) engine: EngineConfig,
+    /// Where validators ask it. Without TLS on an address that other machines reach only together with plain_http.
+    pub(crate) server: ServerConfig,
     /// The queue before the engine.
     pub(crate) queue: QueueConfig,
-    /// What validators ask. Without TLS on an address that other machines reach only together with plain_http.
-    pub(crate) server: ServerConfig,
     /// Whether it registers itself, and what that may cost.
     pub(crate) register: RegisterConfig,
     /// Where validators are, who are asked for scores, and as whom the preflight looks.
@@ -46,17 +50,17 @@ pub(crate) struct MinerConfig {
 }
 
 /// Where validators are.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ValidatorsConfig {
     /// There are validators on this machine.
-    #[schemars(extend("x-flag" = "allow-loopback", "x-restart" = true))]
+    #[schemars(extend("x-flag" = "allow-loopback"))]
     pub(crate) allow_loopback: bool,
     /// There are validators at private addresses.
-    #[schemars(extend("x-flag" = "allow-private", "x-restart" = true))]
+    #[schemars(extend("x-flag" = "allow-private"))]
     pub(crate) allow_private: bool,
-    /// There are validators on other machines without TLS.
-    #[schemars(extend("x-flag" = "allow-plain-validators", "x-restart" = true))]
+    /// There are validators without TLS on other machines, and they take miners without TLS.
+    #[schemars(extend("x-flag" = "allow-plain-validators"))]
     pub(crate) allow_plain_http: bool,
 }
 
@@ -101,11 +105,11 @@ impl Default for MinerConfig {
             min_stake: 0,
             plain_http: false,
             metrics: None,
-            chain: ChainConfig::default(),
             key: KeyConfig::default(),
+            chain: ChainConfig::default(),
             engine: EngineConfig::default(),
-            queue: QueueConfig::default(),
             server: ServerConfig::at("127.0.0.1:8091"),
+            queue: QueueConfig::default(),
             register: RegisterConfig::default(),
             validators: ValidatorsConfig::default(),
         }
@@ -135,10 +139,24 @@ impl Configuration for MinerConfig {
         wrong.within("server", |wrong| self.server.check(wrong));
         wrong.within("engine", |wrong| self.engine.check(wrong));
         wrong.within("register", |wrong| self.register.check(wrong));
+        match self.advertise.as_deref().map(Endpoint::http) {
+            Some(Err(error)) => wrong.add("advertise", error.to_string()),
+            None if is_every_address(&self.server.listen) => wrong.add(
+                "advertise",
+                "it is missing, and it listens on every address of this machine: say where validators reach it, as https://host:port",
+            ),
+            _ => {}
+        }
         if self.server.allow_plain_http && !self.plain_http {
             wrong.add("server.allow_plain_http", "it takes plain_http, too");
         }
     }
+}
+
+fn is_every_address(listen: &str) -> bool {
+    listen
+        .parse()
+        .is_ok_and(|address: SocketAddr| address.ip().is_unspecified())
 }
 
 impl EngineConfig {

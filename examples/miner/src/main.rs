@@ -14,12 +14,13 @@ mod preflight;
 mod score;
 mod serve;
 mod status;
+mod validators;
 
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use node_args::{
-    config::{flags, loader},
+    config::{flags, flags_of, loader},
     status::{NodeArgs, StatusArgs},
 };
 use synapse_core::{Error, config::Live};
@@ -34,10 +35,15 @@ const ABOUT: &str = "Serve an engine to the validators of a subnet, who sign wha
 const LONG: &str = "\
 Serve an engine to the validators of a subnet, who sign what they ask.
 
+It takes a key and an engine: `miner --key NAME --upstream http://127.0.0.1:11434`. Or it takes a file: `miner config example` \
+prints one with every option, `miner config check --config FILE` says what is wrong with it, `miner preflight --config FILE` \
+looks at the whole set-up as a validator does, and `miner --config FILE` serves.
+
 It starts before its chain does, and is ready once it knows the chain: /health/ready says what it waits for. From then on \
 it keeps what the subnet's directory says of it true: where it serves, and what. The line \"ready URL\" goes to standard \
-output once it serves, everything else to standard error; RUST_LOG=info shows more. SIGHUP reads the configuration again; \
-SIGTERM or Ctrl-C lets what is under way end, a second one ends it at once.";
+output once it serves, everything else to standard error; RUST_LOG=info shows more. SIGHUP reads the configuration again: \
+where it says that it serves and how it asks validators is taken at once, and of all else it says what the next start will \
+change. SIGTERM or Ctrl-C lets what is under way end, a second one ends it at once.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -48,9 +54,9 @@ async fn main() -> ExitCode {
 fn command() -> Command {
     let status = StatusArgs::augment_args(NodeArgs::augment_args(Command::new("status")))
         .about("Show how it does, again each second on a terminal");
-    let preflight = PreflightArgs::augment_args(flags::<MinerConfig>(Command::new("preflight")))
+    let preflight = flags::<MinerConfig>(PreflightArgs::augment_args(Command::new("preflight")))
         .about("Look at this set-up as a validator does, before a registration is paid for");
-    let score = ScoreArgs::augment_args(flags::<Asker>(Command::new("score")))
+    let score = flags_of::<Asker>(ScoreArgs::augment_args(Command::new("score")), &["key", "chain"])
         .about("Ask a validator why it earned what it earned");
     node_args::config::command::<MinerConfig>(Command::new("miner").about(ABOUT).long_about(LONG))
         .subcommand(status)

@@ -1,11 +1,13 @@
 //! A look at the set-up, before it costs anything.
 
+use std::sync::Arc;
+
 use clap::Args;
-use synapse_core::{Error, ModuleExt as _, keys::Signer};
-use synapse_http::{ScoresClient, tls::NodeTls};
+use synapse_core::{Endpoint, Error, ModuleExt as _, SubnetSummary, keys::Signer};
+use synapse_http::tls::NodeTls;
 use synapse_miner::Preflight;
 
-use crate::config::MinerConfig;
+use crate::{config::MinerConfig, validators::ValidatorKey};
 
 /// How it is looked at.
 #[derive(Debug, Args)]
@@ -13,6 +15,8 @@ pub(crate) struct PreflightArgs {
     /// A validator of the subnet, to compare speed and clock with.
     #[arg(long, value_name = "URL")]
     validator: Option<String>,
+    #[command(flatten)]
+    key: ValidatorKey,
     /// JSON rather than a table.
     #[arg(long)]
     json: bool,
@@ -23,20 +27,27 @@ pub(crate) async fn run(config: MinerConfig, asked: PreflightArgs) -> Result<(),
     let engine = config.engine.start(config.queue.parallel).await?;
     let queue = config.queue.layer();
     let module = engine.with(queue.clone()).attach(queue);
-    let advertised = config.advertised(&config.server.listen)?;
+    let advertised = match &config.advertise {
+        Some(url) => Endpoint::http(url)?,
+        None => {
+            let scheme = if config.plain_http { "http" } else { "https" };
+            Endpoint::http(&format!("{scheme}://{}", config.server.listen))?
+        }
+    };
     let mut preflight = Preflight::new(hotkey.address().clone(), advertised)
         .serve(&*config.server.listen, module)
         .data_dir(&config.data_dir)
         .allow_loopback(config.validators.allow_loopback)
         .allow_private(config.validators.allow_private)
-        .allow_plain_http(config.plain_http);
+        .allow_plain_http(config.validators.allow_plain_http)
+        .serve_plain_http(config.server.allow_plain_http);
     if !config.plain_http {
         preflight = preflight.tls(NodeTls::new(hotkey.clone()).await?);
     }
     if let Some(url) = &asked.validator {
         preflight = preflight.compare_clock_with(url.clone());
-        match ScoresClient::new(url, hotkey).summary().await {
-            Ok(summary) => preflight = preflight.compare_with(summary.value().clone()),
+        match summary(&config, &asked.key, url, hotkey).await {
+            Ok(summary) => preflight = preflight.compare_with(summary),
             Err(error) => eprintln!("the speed is compared with nothing: {error}"),
         }
     }
@@ -55,4 +66,14 @@ pub(crate) async fn run(config: MinerConfig, asked: PreflightArgs) -> Result<(),
         )
         .with_hint("put right what they name before you register")),
     }
+}
+
+async fn summary(
+    config: &MinerConfig,
+    key: &ValidatorKey,
+    url: &str,
+    hotkey: Arc<dyn Signer>,
+) -> Result<SubnetSummary, Error> {
+    let client = key.client(url, config, hotkey).await?;
+    Ok(client.summary().await?.value().clone())
 }

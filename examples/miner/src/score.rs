@@ -1,23 +1,21 @@
 //! Why a miner earned what it earned, as a validator says.
 
-use std::time::Duration;
-
 use clap::Args;
 use node_args::table::{Column, Look, Page, Span, Table};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use synapse_core::{
-    Directory, EpochId, Error, NodeId, Role, ScoreReport, Subnet as _,
+    Directory, EpochId, Error, Role, ScoreReport,
     config::{Configuration, Wrong},
 };
-use synapse_http::{ScoresClient, scores::Attested};
-use tokio::time::timeout;
+use synapse_http::scores::Attested;
 
-use crate::{config::MinerConfig, status::score};
-
-/// How long the chain is asked who is a validator.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::{
+    config::MinerConfig,
+    status::score,
+    validators::{ValidatorKey, directory},
+};
 
 /// Who is asked, and for what.
 #[derive(Debug, Args)]
@@ -25,9 +23,8 @@ pub(crate) struct ScoreArgs {
     /// The validator's API.
     #[arg(long, value_name = "URL")]
     validator: String,
-    /// The validator's address: no other's word is taken. Whoever answers, where it is left out.
-    #[arg(long, value_name = "ADDRESS")]
-    validator_key: Option<String>,
+    #[command(flatten)]
+    key: ValidatorKey,
     /// The epoch; the last one that was scored where it is left out.
     #[arg(long, value_name = "N")]
     epoch: Option<u64>,
@@ -50,16 +47,10 @@ impl Configuration for Asker {
 
 pub(crate) async fn run(Asker(config): Asker, asked: ScoreArgs) -> Result<(), Error> {
     let hotkey = config.key.unlock().await?.hotkey();
-    let mut client = ScoresClient::new(asked.validator, hotkey);
-    if let Some(validator) = asked.validator_key {
-        client = client.validator(NodeId::from(validator));
-    }
+    let client = asked.key.client(&asked.validator, &config, hotkey).await?;
     let said = client.report(asked.epoch.map(EpochId)).await?;
-    let subnet = config.chain.connect_lazy()?.subnet_lazy(config.chain.subnet());
-    let directory = match timeout(PATIENCE, subnet.synced()).await {
-        Ok(Ok(())) => Some(subnet.directory().current()),
-        _ => None,
-    };
+    // Where a key was named, whatever the chain does.
+    let directory = directory(&config).await.ok().flatten();
     print(&said, directory.as_deref(), asked.json);
     Ok(())
 }

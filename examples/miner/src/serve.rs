@@ -1,23 +1,29 @@
 //! The node.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
-use node_args::config::{reload_on_hangup, tell};
+use node_args::{
+    config::{Hangups, tell},
+    status::StatusFile,
+};
 use synapse_core::{
-    DataDir, Endpoint, Error, Member, ModuleExt as _, ScoreReport, Stake, async_trait, config::Live,
+    DataDir, Endpoint, Error, ModuleExt as _, Stake, Watch, WatchSender,
+    config::{Change, Live},
     keys::Signer,
 };
-use synapse_http::{ScoresClient, Server};
-use synapse_miner::node::{MinerEvent, MinerNode, ScoreSource};
+use synapse_http::Server;
+use synapse_miner::node::{MinerEvent, MinerNode};
 
-use crate::config::{MinerConfig, ValidatorsConfig};
+use crate::{config::MinerConfig, validators::Asks};
 
 pub(crate) async fn serve(live: Live<MinerConfig>) -> Result<(), Error> {
+    // First of all: before, one would end the node.
+    let hangups = Hangups::listen()?;
     let options = live.current();
-    let data = DataDir::open(&options.data_dir)?;
+    let data = Arc::new(DataDir::open(&options.data_dir)?);
+    let file = StatusFile::new(data.path());
     let hotkey = options.key.unlock().await?.hotkey();
     let server = options.server.bind().await?;
-    let endpoint = options.advertised(&server.local_addr().to_string())?;
     let metrics = match &options.metrics {
         Some(address) => Some(Server::bind(address).await?.allow_plain_http(false)),
         None => None,
@@ -32,25 +38,54 @@ pub(crate) async fn serve(live: Live<MinerConfig>) -> Result<(), Error> {
     let mut told = teller(&options, hotkey.address().as_str());
     let mut node = MinerNode::new(chain.subnet_lazy(options.chain.subnet()), hotkey.clone())
         .serve(server, module)
-        .advertise(endpoint)
         .waits_for(what)
         .min_stake(Stake(options.min_stake))
         .register(options.register.terms())
-        .scores(Asks {
-            hotkey,
-            of: options.validators.clone(),
-        })
-        .state(data)
+        .scores(Asks::new(hotkey, live.clone()))
+        .state(data.clone())
         .on_event(move |event| told(event));
+    let mut moves = None;
+    if let Some(url) = &options.advertise {
+        let (advertised, endpoint) = Watch::channel(Endpoint::http(url)?);
+        node = node.advertise_moving(endpoint);
+        moves = Some(advertised);
+    }
     if options.plain_http {
         node = node.plain_http();
     }
     if let Some(metrics) = metrics {
         node = node.metrics(metrics);
     }
-    tokio::select! {
+    let reloading = hangups.reload(live.clone(), async |mut reloaded| {
+        if let Ok(changes) = &mut reloaded {
+            advertise(&live.current(), moves.as_ref(), changes);
+        }
+        // Once it is so.
+        tell(&reloaded);
+    });
+    let status = node.status();
+    let ended = tokio::select! {
         ended = Box::pin(node.run_until_signalled()) => ended,
-        _ = reload_on_hangup(live, |reloaded| tell(&reloaded)) => Ok(()),
+        _ = reloading => Ok(()),
+        never = file.keep(status.clone()) => match never {},
+    };
+    if let Err(error) = file.end(status.current()).await {
+        eprintln!("{error}");
+    }
+    // Nobody else writes there before.
+    drop(data);
+    ended
+}
+
+/// Moves to where a configuration that was read again says. A node that took the address that it listens on cannot, nor can
+/// one go back to that.
+fn advertise(now: &MinerConfig, moves: Option<&WatchSender<Endpoint>>, changes: &mut [Change]) {
+    let Some(change) = changes.iter_mut().find(|change| change.key == "advertise") else {
+        return;
+    };
+    match (moves, now.advertise.as_deref().map(Endpoint::http)) {
+        (Some(moves), Some(Ok(endpoint))) => moves.set(endpoint),
+        _ => change.needs_restart = true,
     }
 }
 
@@ -67,45 +102,5 @@ fn teller(options: &MinerConfig, node: &str) -> impl FnMut(&MinerEvent) + Send +
         // The log has it.
         event if event.is_alert() => {}
         event => eprintln!("{node}: {event}"),
-    }
-}
-
-impl MinerConfig {
-    /// Where validators are told to ask it, where it listens on `address`.
-    pub(crate) fn advertised(&self, address: &str) -> Result<Endpoint, Error> {
-        if let Some(url) = &self.advertise {
-            return Endpoint::http(url);
-        }
-        if address
-            .parse()
-            .is_ok_and(|address: SocketAddr| address.ip().is_unspecified())
-        {
-            return Err(Error::invalid(
-                "no_address",
-                format!("{address} is every address of this machine, and none that validators could ask"),
-            )
-            .with_hint("say where they reach it: --advertise https://host:port"));
-        }
-        let scheme = if self.plain_http { "http" } else { "https" };
-        Endpoint::http(&format!("{scheme}://{address}"))
-    }
-}
-
-/// Asks validators at the addresses that the directory has of them.
-struct Asks {
-    hotkey: Arc<dyn Signer>,
-    of: ValidatorsConfig,
-}
-
-#[async_trait]
-impl ScoreSource for Asks {
-    async fn report(&self, validator: &Member) -> Result<ScoreReport, Error> {
-        let client = ScoresClient::listed(validator, self.hotkey.clone())?.with(|builder| {
-            builder
-                .allow_loopback(self.of.allow_loopback)
-                .allow_private(self.of.allow_private)
-                .allow_plain_http(self.of.allow_plain_http)
-        });
-        Ok(client.report(None).await?.value().clone())
     }
 }

@@ -1,32 +1,17 @@
 //! A miner's status, laid out for a terminal.
 
 use node_args::{
-    status::{Told, ago, short},
+    status::{Written, ago, short},
     table::{Column, Look, Page, Span, Table},
 };
-use serde::Deserialize;
 use synapse_core::{HealthStatus, ModuleCapabilities, Reason};
-use synapse_miner::node::{MinerStatus, ScoreSeen, Stage};
+use synapse_miner::node::{MinerStatus, ScoreSeen};
 
 /// Where there is nothing to show.
 const NOTHING: &str = "-";
 
-/// What the node writes.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Status(MinerStatus);
-
-impl Told for Status {
-    fn written_at_ms(&self) -> u64 {
-        self.0.written_ms
-    }
-
-    fn is_running(&self) -> bool {
-        self.0.stage != Stage::Ended
-    }
-}
-
-pub(crate) fn page(Status(status): &Status, page: &mut Page) {
+pub(crate) fn page(told: &Written<MinerStatus>, page: &mut Page) {
+    let status = &told.status;
     page.line([membership(status)]);
     page.line([listing(status)]);
     page.line([module(status)]);

@@ -15,7 +15,10 @@ use synapse_core::{
     Error, ErrorKind, NodeId, SystemClock, WallClock as _, Watch,
     config::{Configuration, Loader},
 };
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
 
 use crate::table::{Look, Page, Span};
 
@@ -54,13 +57,20 @@ pub struct Written<T> {
 
 /// The file `status.json` in a node's directory, as the node writes it.
 #[derive(Debug, Clone)]
-pub struct StatusFile(PathBuf);
+pub struct StatusFile {
+    path: PathBuf,
+    /// Whose turn it is: a write goes on though nobody waits for it any more, and the last word comes after it.
+    turn: Arc<Mutex<()>>,
+}
 
 impl StatusFile {
     /// The one in this directory.
     #[must_use]
     pub fn new(data_dir: &Path) -> Self {
-        Self(data_dir.join(FILE))
+        Self {
+            path: data_dir.join(FILE),
+            turn: Arc::default(),
+        }
     }
 
     /// Writes what changes, once a second, and every five seconds in any case, for as long as it is polled.
@@ -103,8 +113,10 @@ impl StatusFile {
         status: Arc<T>,
         running: bool,
     ) -> Result<(), Error> {
-        let path = self.0.clone();
+        let path = self.path.clone();
+        let turn = self.turn.clone().lock_owned().await;
         let written = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let written = Written {
                 written_at_ms: now_ms(),
                 process: std::process::id(),
@@ -119,7 +131,7 @@ impl StatusFile {
             Error::new(
                 ErrorKind::Forbidden,
                 "status_unwritable",
-                format!("{} could not be written", self.0.display()),
+                format!("{} could not be written", self.path.display()),
             )
             .with_source(error)
         })

@@ -28,7 +28,11 @@ fn miner(name: &str, first_content_ms: u64, answered: u64) -> MinerEvidence {
 fn store(dir: &Path, number: u64, stage: Stage) {
     let validator = NodeId::from("validator");
     let mut evidence = EpochEvidence::new(SubnetId(7), validator, EpochId(number), BlockNumber(1));
-    evidence.miners = vec![miner("quick", 200, 15), miner("slow", 1600, 19), miner("steady", 600, 20)];
+    evidence.miners = vec![
+        miner("quick", 200, 15),
+        miner("slow", 1600, 19),
+        miner("steady", 600, 20),
+    ];
     let mut record = EpochRecord::open(evidence);
     record.stage = stage;
     fs::create_dir_all(dir.join("epochs")).unwrap();

@@ -6,7 +6,10 @@ use node_args::config::KeyConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use synapse_chain::config::ChainConfig;
-use synapse_core::config::{Configuration, Wrong};
+use synapse_core::{
+    Endpoint,
+    config::{Configuration, Wrong},
+};
 use synapse_http::config::{ReachConfig, ServerConfig, TlsConfig};
 use synapse_validator::config::{LimitsConfig, PoolConfig, ProbeConfig, ScoreConfig};
 
@@ -27,10 +30,10 @@ pub(crate) struct ValidatorConfig {
     /// Models, and the GGUF file of each whose tokenizer counts its tokens. Others' are estimated.
     #[schemars(extend("x-flag" = "tokenizer", "x-value" = "MODEL=FILE.gguf", "x-restart" = true))]
     pub(crate) tokenizers: BTreeMap<String, PathBuf>,
-    /// The chain and the subnet that it belongs to.
-    pub(crate) chain: ChainConfig,
     /// The node's key, and what unlocks it.
     pub(crate) key: KeyConfig,
+    /// The chain and the subnet that it belongs to.
+    pub(crate) chain: ChainConfig,
     /// The gateway, which users ask.
     pub(crate) server: ServerConfig,
     /// The gateway's certificate, of files.
@@ -54,8 +57,8 @@ impl Default for ValidatorConfig {
             advertise: None,
             judge: true,
             tokenizers: BTreeMap::new(),
-            chain: ChainConfig::default(),
             key: KeyConfig::default(),
+            chain: ChainConfig::default(),
             server: ServerConfig::at("127.0.0.1:8080"),
             tls: TlsConfig::default(),
             reach: ReachConfig::default(),
@@ -73,6 +76,9 @@ impl Configuration for ValidatorConfig {
         wrong.within("key", |wrong| self.key.check(wrong));
         wrong.within("server", |wrong| self.server.check(wrong));
         wrong.within("tls", |wrong| self.tls.check(wrong));
+        if let Some(Err(error)) = self.advertise.as_deref().map(Endpoint::http) {
+            wrong.add("advertise", error.to_string());
+        }
         if self.server.allow_plain_http && self.tls.certificate.is_some() {
             wrong.add(
                 "server.allow_plain_http",

@@ -26,10 +26,14 @@ const LONG: &str = "\
 Serve the OpenAI API over the miners of a subnet, asked with signed requests; probe them, keep what was seen, and submit \
 weights once an epoch.
 
+It takes a key that is registered: `validator --key NAME`. Or it takes a file: `validator config example` prints one with \
+every option, `validator config check --config FILE` says what is wrong with it, and `validator --config FILE` serves.
+
 It starts before its chain and its miners do, and is ready once it knows the chain: /health/ready says what it waits for. \
 Limits are kept in memory, and begin anew with the process. The line \"ready URL\" goes to standard output once it serves, \
-everything else to standard error; RUST_LOG=info shows each request. SIGHUP reads the configuration again; SIGTERM or Ctrl-C \
-lets what is under way end, a second one ends it at once.";
+everything else to standard error; RUST_LOG=info shows each request. SIGHUP reads the configuration again: \
+limits, the probes' interval and the certificate's files are taken at once, and of all else it says what the next start will \
+change. SIGTERM or Ctrl-C lets what is under way end, a second one ends it at once.";
 
 #[tokio::main]
 async fn main() -> ExitCode {

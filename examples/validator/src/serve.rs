@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
-use node_args::{config::reload_on_hangup, status::StatusFile};
+use node_args::{config::Hangups, status::StatusFile};
 use synapse_core::{
     DataDir, Endpoint, Error, InferenceModule, ModuleExt, Subnet, Watch, config::Live, keys::Signer,
     layers::DeadlineLayer,
@@ -23,6 +23,8 @@ use crate::{config::ValidatorConfig, listing, tokens};
 const FIRST_MINER: Duration = Duration::from_secs(10);
 
 pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
+    // First of all: before, one would end the node.
+    let hangups = Hangups::listen()?;
     let options = live.current();
     let data = DataDir::open(&options.data_dir)?;
     let hotkey = options.key.unlock().await?.hotkey();
@@ -73,6 +75,8 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
                 .policy(options.score.policy())
                 .state(State::open(data.path())?)
                 .probe_following(every)
+                .probes_at_once(options.probe.at_once)
+                .deadline(deadline)
                 .on_alert(|alert| {
                     // What begins is in the log.
                     if alert.over {
@@ -118,12 +122,12 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
     let judging = judge(node, StatusFile::new(data.path()), async {
         let _ = is_ending.await;
     });
-    let reloading = reload_on_hangup(live.clone(), |reloaded| {
+    let reloading = hangups.reload(live.clone(), async |reloaded| {
         if reloaded.is_ok() {
             let now = live.current();
             limit.set_quota(now.limits.quota());
             interval.set(now.probe.every.get());
-            renew(pem.as_ref());
+            renew(pem.clone()).await;
         }
         // Once it is so.
         node_args::config::tell(&reloaded);
@@ -164,8 +168,11 @@ async fn judge(
 }
 
 /// Renewed files have the names of the old ones, so that no option changes.
-fn renew(pem: Option<&PemFiles>) {
-    if let Some(Err(error)) = pem.map(PemFiles::reload) {
+async fn renew(pem: Option<PemFiles>) {
+    let Some(pem) = pem else { return };
+    // A file takes as long as its disk does.
+    let renewed = tokio::task::spawn_blocking(move || pem.reload()).await;
+    if let Ok(Err(error)) = renewed {
         eprintln!("the certificate stays as it was: {error}");
     }
 }

@@ -105,7 +105,8 @@ impl State {
                 capabilities,
             } => {
                 caller.must_be(node)?;
-                self.serve(*subnet, node, endpoint, capabilities.as_ref()).map(Some)
+                self.serve(*subnet, node, endpoint, capabilities.as_ref())
+                    .map(Some)
             }
             Call::Leave { subnet, node } => {
                 self.must_own(caller, *subnet, node)?;

@@ -151,7 +151,10 @@ impl Both {
             ),
             Operation::Serve(by, node) => (
                 self.subnet(by)
-                    .serve(&self.id(node), Endpoint::http("http://127.0.0.1:1").unwrap().into())
+                    .serve(
+                        &self.id(node),
+                        Endpoint::http("http://127.0.0.1:1").unwrap().into(),
+                    )
                     .await,
                 self.model.call(by, |model, _| model.serve(by, node)),
             ),

@@ -9,14 +9,11 @@ use std::{
 use futures_core::Stream;
 use tokio::time::{Instant, timeout};
 
+use super::Pace;
 use crate::{Body, Chunk, Delta, Error, ErrorKind, FinishReason, InferenceModule, Input};
 
 /// How much of the text is kept, in bytes.
 const KEPT: usize = 16 * 1024;
-/// Fewer tokens than this say nothing about speed.
-const TO_TELL_SPEED: u64 = 8;
-/// What comes within less than this came at once.
-pub(super) const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// What came back, as whoever asked measured it.
 #[derive(Debug, Clone)]
@@ -86,22 +83,19 @@ impl Answer {
         self.text_bytes.div_ceil(4)
     }
 
-    /// Tokens a second from the first content to the end; `None` where there are fewer than 8 tokens.
-    ///
-    /// Of a reply that came at once, in one chunk or all within a millisecond, it is tokens a second of the whole time: who
-    /// holds a reply back until it is done is not faster for it.
+    /// How fast it came; `None` where nothing did.
+    #[must_use]
+    pub fn pace(&self) -> Option<Pace> {
+        let (first, rest) = (self.first_content?, self.spread()?);
+        Some(Pace::new(self.text_bytes, self.chunks, first, rest))
+    }
+
+    /// Tokens a second, as [`Pace::of_a_whole`] has them.
     #[must_use]
     pub fn tokens_per_second(&self) -> Option<f64> {
-        let tokens = self.tokens();
-        if tokens < TO_TELL_SPEED {
-            return None;
-        }
-        let time = match self.spread() {
-            Some(spread) if self.chunks > 1 && spread > AT_ONCE => spread,
-            _ => self.total,
-        };
-        #[expect(clippy::cast_precision_loss, reason = "a reply has fewer than 2^52 tokens")]
-        (!time.is_zero()).then(|| tokens as f64 / time.as_secs_f64())
+        let speed = self.pace()?.of_a_whole()?;
+        #[expect(clippy::cast_precision_loss, reason = "a speed is less than 2^52")]
+        Some(speed as f64 / 1000.0)
     }
 
     /// From the first content to the end.

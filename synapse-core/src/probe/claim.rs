@@ -19,6 +19,28 @@ pub enum Claim {
     Errors,
 }
 
+impl Claim {
+    /// Of which kind it is, in a word: `model`, `context`, `streaming`, `errors`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Model(_) => "model",
+            Self::Context(..) => "context",
+            Self::Streaming => "streaming",
+            Self::Errors => "errors",
+        }
+    }
+
+    /// The model that it is about, where it is about one.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        match self {
+            Self::Model(model) | Self::Context(model, _) => Some(model),
+            Self::Streaming | Self::Errors => None,
+        }
+    }
+}
+
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Answer, Claim, Finding, Probe, answer::AT_ONCE};
+use super::{Answer, Claim, Finding, Probe, pace::AT_ONCE};
 use crate::{Error, ErrorKind};
 
 /// Fewer tokens than this may well come at once.
@@ -24,8 +24,8 @@ impl Probe {
     pub fn judge(&self, answer: &Answer) -> Vec<Finding> {
         let found = match &self.claim {
             Some(Claim::Errors) => return errors(self, answer).into_iter().collect(),
-            Some(Claim::Context(id, tokens)) => {
-                context(answer).map(|verdict| held(Claim::Context(id.clone(), *tokens), verdict))
+            Some(claim @ Claim::Context(_, tokens)) => {
+                context(answer, *tokens).map(|verdict| held(claim.clone(), verdict))
             }
             Some(Claim::Streaming) => streaming(answer).map(|verdict| held(Claim::Streaming, verdict)),
             _ => None,
@@ -68,11 +68,11 @@ fn served(model: &str, answer: &Answer) -> Option<Held> {
     }
 }
 
-fn context(answer: &Answer) -> Option<Held> {
+fn context(answer: &Answer, tokens: u32) -> Option<Held> {
     match &answer.error {
         None => Some(Ok(())),
         Some(error) if is_about_length(error) => Some(Err(format!(
-            "a prompt of half as many tokens was refused: {}",
+            "a prompt of half of {tokens} tokens was refused: {}",
             shortened(error.message())
         ))),
         Some(_) => None,

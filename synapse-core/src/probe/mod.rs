@@ -19,6 +19,8 @@
 mod answer;
 mod claim;
 mod judge;
+mod made_up;
+mod pace;
 mod question;
 mod random;
 mod words;
@@ -26,5 +28,6 @@ mod words;
 pub use self::{
     answer::{Answer, ask},
     claim::{Claim, Finding, Verdict},
+    pace::Pace,
     question::{Probe, Questions},
 };

@@ -11,8 +11,8 @@ const LONGEST: usize = 192 * 1024;
 const LONGEST_NAME: usize = 256;
 /// A context that is shorter than this is not worth a question of its own.
 const SHORTEST_CONTEXT: u32 = 256;
-/// Tokens of a chat template and of a tokenizer that splits a word more than others.
-const TEMPLATE: u32 = 64;
+/// Tokens of a chat template, of the question itself, and of a tokenizer that splits a word more than others.
+const TEMPLATE: u32 = 96;
 /// Questions in which each special one comes once.
 const ROUND: u64 = 8;
 /// How long an answer may take.
@@ -64,8 +64,15 @@ impl Probe {
 /// A context is filled to half with words that are one token each in common vocabularies, so that an honest member surely
 /// takes it: a claim is found out once it is twice what is true. A prompt has 192 KiB at most, some 45,000 tokens, so of a
 /// context beyond 90,000 they show that much. An engine that silently cuts a prompt off, rather than refuse it, is not seen:
-/// nothing here reads what an answer says. A request that must be refused names a model that nobody claims, and so differs
-/// from what users ask through a pool, which send none such.
+/// nothing here reads what an answer says.
+///
+/// # Who can tell them from a user's
+/// Each question has names, numbers, words or code in it that are made up from the seed, so that nobody can have a list of
+/// them, and no two members are asked the same. Who reads each prompt with a classifier of his own still finds signs: the
+/// made-up words, the tone, few tokens asked for, a body written by one program where users have many. A context is filled
+/// with words that make no sense, and a request that must be refused names a model that nobody claims, which no user's does
+/// that comes through a pool. Whoever answers those two better than users' shows that he can keep the claim, and no more;
+/// whoever answers the others better is found by what users see, where a policy looks at it.
 #[derive(Debug, Clone)]
 pub struct Questions {
     seed: u64,
@@ -156,7 +163,7 @@ impl Questions {
                 let text = words::long_text(random, words, LONGEST);
                 let patience = Duration::from_millis(text.len() as u64 * 2);
                 let prompt = match task == Task::CHAT {
-                    true => format!("What is this text about?\n\n{text}"),
+                    true => format!("{}\n\n{text}", words::about_a_text(random)),
                     false => text,
                 };
                 let params = Params {
@@ -235,8 +242,12 @@ fn input(task: Task, model: &str, texts: Vec<String>, params: Params) -> Input {
 
 /// Parameters as users send them: mostly few, mostly streamed.
 fn params(random: &mut Random, model: &ModelInfo) -> Params {
+    let tokens = match random.one_in(3) {
+        true => 20 + u32::try_from(random.below(120)).expect("below 120"),
+        false => random.pick(&[32, 48, 64, 64, 100, 128]),
+    };
     let mut params = Params {
-        max_tokens: Some(room(model, random.pick(&[24, 32, 48, 64, 64, 96, 128]))),
+        max_tokens: Some(room(model, tokens)),
         temperature: random.pick(&[None, None, Some(0.0), Some(0.2), Some(0.7), Some(1.0)]),
         stream: !random.one_in(4),
         ..Params::default()

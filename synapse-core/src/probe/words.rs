@@ -1,6 +1,7 @@
-//! What questions are made of. They need no sense beyond what a user's has; they must not repeat.
+//! What questions are made of. They need no sense beyond what a user's has; they must not repeat, and nobody may know them
+//! beforehand: the lists are public, so each text has something [made up](super::made_up) in it.
 
-use super::random::Random;
+use super::{made_up, random::Random};
 use crate::Message;
 
 const TOPICS: [&str; 40] = [
@@ -135,26 +136,62 @@ const SIZES: [&str; 8] = ["1b", "3b", "7b", "8b", "13b", "14b", "34b", "70b"];
 
 /// Something that a user may ask.
 pub(super) fn question(random: &mut Random) -> String {
-    fill(random.pick(&ASKING), random)
+    if random.one_in(3) {
+        return made_up::task(random);
+    }
+    let (asked, remark) = (fill(random.pick(&ASKING), random), made_up::remark(random));
+    match random.one_in(3) {
+        true => format!("{remark} {asked}"),
+        false => format!("{asked} {remark}"),
+    }
 }
 
 /// The beginning of a text.
 pub(super) fn opening(random: &mut Random) -> String {
-    fill(random.pick(&OPENINGS), random)
+    let (by, at) = (made_up::name(random), made_up::name(random));
+    let opening = fill(random.pick(&OPENINGS), random);
+    match random.below(3) {
+        0 => format!("By {by}, {at}, {}\n\n{opening}", 1950 + random.below(75)),
+        1 => format!(
+            "{by} and {at} wrote, in issue {}:\n\n{opening}",
+            1 + random.below(999)
+        ),
+        _ => format!("{}\n\n{opening}", made_up::remark(random)),
+    }
 }
 
 /// A conversation: mostly one question, sometimes with a setting, sometimes the second one.
 pub(super) fn conversation(random: &mut Random) -> Vec<Message> {
     let mut messages = Vec::new();
     if random.one_in(3) {
-        messages.push(Message::system(random.pick(&SETTINGS)));
+        let setting = random.pick(&SETTINGS);
+        messages.push(Message::system(match random.one_in(2) {
+            true => setting.to_owned(),
+            false => format!("{setting} The user is called {}.", made_up::name(random)),
+        }));
     }
     messages.push(Message::user(question(random)));
     if random.one_in(4) {
-        messages.push(Message::assistant(random.pick(&REPLIES)));
-        messages.push(Message::user(random.pick(&FOLLOW_UPS)));
+        let (who, number) = (made_up::name(random), 2 + random.below(998));
+        let reply = random.pick(&REPLIES);
+        messages.push(Message::assistant(format!(
+            "{reply} Think of {who}, with {number} of them."
+        )));
+        let follow_up = random.pick(&FOLLOW_UPS);
+        messages.push(Message::user(format!("{follow_up} {}", made_up::remark(random))));
     }
     messages
+}
+
+/// What a user may ask about a long text.
+pub(super) fn about_a_text(random: &mut Random) -> String {
+    let asked = random.pick(&[
+        "What is this text about?",
+        "Summarise this for me.",
+        "Which words come up most in this?",
+        "Is there anything odd in this text?",
+    ]);
+    format!("{asked} {}", made_up::remark(random))
 }
 
 /// A text of `tokens` words of one token each, but no more than `bytes` bytes.

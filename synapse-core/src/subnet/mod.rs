@@ -61,6 +61,9 @@ pub trait Subnet: Send + Sync + 'static {
     /// Submits a validator's weights for an epoch. Idempotent by `operation`: a second call with the same id has no
     /// further effect and the same result.
     ///
+    /// `Ok` means that the chain has them, as finally as that chain gets while the epoch is weighed: an adapter of a chain
+    /// that may still take a block back waits until it may not, or submits again itself what was taken back.
+    ///
     /// # Errors
     /// Where the validator may not set weights, the epoch does not take them, or a weight names no member.
     async fn submit_weights(

@@ -162,6 +162,57 @@ fn a_new_directory_is_for_its_owner_alone() {
 }
 
 #[test]
+fn a_file_is_replaced_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = DataDir::open(folder.path()).unwrap();
+    let names = || {
+        let entries = fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    for text in ["one", "another", ""] {
+        data.replace("state.json", text.as_bytes()).unwrap();
+        assert_eq!(
+            fs::read_to_string(folder.path().join("state.json")).unwrap(),
+            text
+        );
+        assert_eq!(names(), ["lock", "state.json"]);
+    }
+    // Nobody can write where a directory is in the way, and a file that cannot take its place is not left behind.
+    fs::create_dir(folder.path().join("state.json.new")).unwrap();
+    assert_eq!(
+        data.replace("state.json", b"lost").unwrap_err().code(),
+        "data_dir_unwritable"
+    );
+    assert_eq!(fs::read_to_string(folder.path().join("state.json")).unwrap(), "");
+    fs::create_dir(folder.path().join("taken")).unwrap();
+    assert_eq!(
+        data.replace("taken", b"lost").unwrap_err().code(),
+        "data_dir_unwritable"
+    );
+    assert_eq!(names(), ["lock", "state.json", "state.json.new", "taken"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_way_of_a_replacement_leads_nowhere() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other");
+    fs::write(&other, "somebody else's").unwrap();
+    let data = DataDir::open(folder.path().join("data")).unwrap();
+    for name in ["state", "state.new"] {
+        symlink(&other, data.path().join(name)).unwrap();
+    }
+    data.replace("state", b"ours").unwrap();
+    assert_eq!(fs::read_to_string(&other).unwrap(), "somebody else's");
+    let file = fs::symlink_metadata(data.path().join("state")).unwrap();
+    assert!(file.is_file());
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
 fn what_is_no_directory_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
@@ -189,7 +240,13 @@ fn a_directory_that_cannot_be_written_is_refused() {
 #[test]
 fn a_full_disk_is_named_as_such() {
     crate::full_disk::with("data_dir::a_full_disk_is_named_as_such", |disk| {
+        let data = DataDir::open(disk.path()).unwrap();
+        data.replace("state", b"kept").unwrap();
         disk.fill();
+        let much = vec![0; 1 << 20];
+        assert_eq!(data.replace("state", &much).unwrap_err().code(), "data_dir_full");
+        assert_eq!(fs::read(disk.path().join("state")).unwrap(), b"kept");
+        drop(data);
         assert_eq!(DataDir::open(disk.path()).unwrap_err().code(), "data_dir_full");
     });
 }

@@ -82,16 +82,12 @@ fn request(
     let mut request = shared.transport.request(Method::POST, wire.path())?;
     let ours = request.headers_mut();
     let has_key = ours.contains_key(header::AUTHORIZATION);
-    for (name, value) in wire.headers() {
-        let stays = HOP_BY_HOP.contains(name) || (has_key && *name == header::AUTHORIZATION);
-        if !stays {
-            ours.append(name, value.clone());
-        }
-    }
+    // What every request has comes first and in one order, whoever made it: nobody shall tell by it who asks.
     ours.insert(header::CONTENT_TYPE, wire.content_type().clone());
-    if let Some(id) = input.extensions().get::<RequestId>()
-        && let Ok(id) = HeaderValue::from_str(id.as_str())
-    {
+    let id = input.extensions().get::<RequestId>();
+    let id = id.and_then(|id| HeaderValue::from_str(id.as_str()).ok());
+    let has_id = id.is_some();
+    if let Some(id) = id {
         ours.insert(headers::REQUEST_ID, id);
     }
     if let Some(deadline) = deadline {
@@ -101,6 +97,15 @@ fn request(
             Ok(0) => return Err(deadline_exceeded()),
             left => ours.insert(headers::DEADLINE_MS, left.unwrap_or(u64::MAX).into()),
         };
+    }
+    for (name, value) in wire.headers() {
+        let stays = HOP_BY_HOP.contains(name)
+            || *name == header::CONTENT_TYPE
+            || (has_key && *name == header::AUTHORIZATION)
+            || (has_id && *name == headers::REQUEST_ID);
+        if !stays {
+            ours.append(name, value.clone());
+        }
     }
     *request.body_mut() = Some(wire.body().clone().into());
     Ok(request)

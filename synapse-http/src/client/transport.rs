@@ -88,6 +88,14 @@ impl Transport {
         })
     }
 
+    /// The same connections for requests that are signed so.
+    pub(super) fn signed(&self, outgoing: Outgoing) -> Self {
+        Self {
+            signing: Some(outgoing),
+            ..self.clone()
+        }
+    }
+
     pub(super) fn base(&self) -> &str {
         &self.base
     }

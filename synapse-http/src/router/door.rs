@@ -3,15 +3,9 @@
 use std::{
     any::Any,
     convert::Infallible,
-    fmt::Write as _,
     future::poll_fn,
-    hash::{BuildHasher, RandomState},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
     task::{Context, Poll},
 };
 
@@ -90,21 +84,7 @@ fn id_of(request: &Request) -> HeaderValue {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
     match request.headers().get(REQUEST_ID) {
         Some(id) if !id.is_empty() && id.len() <= LONGEST_ID && id.as_bytes().iter().all(plain) => id.clone(),
-        _ => new_id(),
+        _ => HeaderValue::from_str(RequestId::unique().as_str())
+            .expect("hexadecimal digits are a header value"),
     }
-}
-
-/// Unique among all processes, and not to be guessed from the one before.
-fn new_id() -> HeaderValue {
-    static PROCESS: LazyLock<(u64, RandomState)> = LazyLock::new(|| {
-        let random = RandomState::new();
-        (random.hash_one("process"), random)
-    });
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let (process, random) = &*PROCESS;
-    let mut id = String::with_capacity(32);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    // Writing to a string cannot fail.
-    let _ = write!(id, "{process:016x}{:016x}", random.hash_one(count));
-    HeaderValue::try_from(id).expect("hexadecimal digits are a header value")
 }

@@ -7,7 +7,7 @@
 //! | `GET /synapse/v1/summary` | everybody | the [`SubnetSummary`] of the last epoch that was scored |
 //!
 //! [`Scores`] are the routes, which [`Api::scores`](crate::Api::scores) serves over any
-//! [`ScoreBook`](synapse_core::ScoreBook). [`ScoresClient`](crate::ScoresClient) asks them, and checks what it is told.
+//! [`ScoreBook`]. [`ScoresClient`](crate::ScoresClient) asks them, and checks what it is told.
 //!
 //! # What a reply proves
 //! Both are signed by the validator, in the header [`x-synapse-signature`](crate::headers::SIGNATURE), as a node's

@@ -14,6 +14,7 @@ mod replies;
 mod router;
 mod routes;
 mod scores;
+mod scores_client;
 mod serve;
 mod server;
 mod signed;

@@ -2,23 +2,22 @@
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    thread,
+    time::SystemTime,
 };
 
-use synapse_core::{DataDir, Error, NodeId, SubnetId, Watch, WatchSender};
-use tokio::time::sleep;
+use synapse_core::{Error, NodeId, SubnetId, Watch, WatchSender};
 
 use super::{
     MinerEvent, MinerStatus,
     event::Topic,
-    state::{Lasting, replace},
     status::{ActiveAlert, millis},
 };
 
-/// How often the status is written, at most.
-const WRITE_EVERY: Duration = Duration::from_secs(1);
-const FILE: &str = "status.json";
+/// What an alert calls the program's own hook.
+const HOOK: &str = "on_event";
 
 type Told = Box<dyn FnMut(&MinerEvent) + Send>;
 
@@ -58,29 +57,57 @@ impl Board {
 
     /// Says what happened. An alert stands until something else is said about the same.
     pub(super) fn say(&self, event: &MinerEvent) {
+        self.record(event);
+        let told = catch_unwind(AssertUnwindSafe(|| (lock(&self.told))(event)));
+        // Of its own panic the hook is not told.
+        if let Some(news) = self.heard(HOOK, told).1 {
+            self.record(&news);
+        }
+    }
+
+    /// Calls what an author wrote. A panic there is an alert until it goes well again, and `None`.
+    pub(super) fn guarded<T>(&self, what: &'static str, call: impl FnOnce() -> T) -> Option<T> {
+        let (came, news) = self.heard(what, catch_unwind(AssertUnwindSafe(call)));
+        if let Some(news) = news {
+            self.say(&news);
+        }
+        came
+    }
+
+    /// What a call came to, and what there is to say of that.
+    fn heard<T>(&self, what: &'static str, came: thread::Result<T>) -> (Option<T>, Option<MinerEvent>) {
+        let had_panicked = self.has_alert(Topic::Panic(what));
+        match came {
+            Ok(came) => (Some(came), had_panicked.then_some(MinerEvent::Recovered(what))),
+            Err(payload) => {
+                // The payload goes to the log.
+                let _ = Error::from_panic(&*payload);
+                (None, (!had_panicked).then_some(MinerEvent::Panicked(what)))
+            }
+        }
+    }
+
+    fn record(&self, event: &MinerEvent) {
         if event.is_alert() {
             tracing::warn!(code = event.code(), "{event}");
         } else {
             tracing::info!(code = event.code(), "{event}");
         }
-        {
-            let mut current = lock(&self.current);
-            let about = current.topics.iter().position(|topic| *topic == event.topic());
-            if let Some(at) = about {
-                current.topics.remove(at);
-                current.status.alerts.remove(at);
-            }
-            if event.is_alert() {
-                current.topics.push(event.topic());
-                current.status.alerts.push(ActiveAlert {
-                    code: event.code().to_owned(),
-                    text: event.to_string(),
-                    since_ms: millis(SystemTime::now()),
-                });
-            }
-            self.show(&mut current);
+        let mut current = lock(&self.current);
+        let about = current.topics.iter().position(|topic| *topic == event.topic());
+        if let Some(at) = about {
+            current.topics.remove(at);
+            current.status.alerts.remove(at);
         }
-        (lock(&self.told))(event);
+        if event.is_alert() {
+            current.topics.push(event.topic());
+            current.status.alerts.push(ActiveAlert {
+                code: event.code().to_owned(),
+                text: event.to_string(),
+                since_ms: millis(SystemTime::now()),
+            });
+        }
+        self.status.set(current.status.clone());
     }
 
     /// Whether something is wrong with this.
@@ -95,37 +122,9 @@ impl Board {
         change(&mut current.status);
         current.status.compare();
         if current.status != before {
-            self.show(&mut current);
+            self.status.set(current.status.clone());
         }
     }
-
-    fn show(&self, current: &mut Current) {
-        current.status.written_ms = millis(SystemTime::now());
-        self.status.set(current.status.clone());
-    }
-
-    /// Keeps `status.json` as it is, for whoever looks from outside. Never ends.
-    pub(super) async fn write(&self, directory: Arc<DataDir>) {
-        let mut status = self.follow();
-        while let Some(current) = status.next().await {
-            if let Err(error) = store(&directory, &current).await {
-                tracing::debug!(%error, "the status could not be written");
-            }
-            sleep(WRITE_EVERY).await;
-        }
-    }
-
-    /// Writes the status once, as the last thing that a node does.
-    pub(super) async fn write_last(&self, directory: &Arc<DataDir>) {
-        if let Err(error) = store(directory, &self.status.current()).await {
-            tracing::debug!(%error, "the last status could not be written");
-        }
-    }
-}
-
-async fn store(directory: &Arc<DataDir>, status: &MinerStatus) -> Result<(), Error> {
-    let text = serde_json::to_vec_pretty(status).expect("a status has a JSON form");
-    replace(directory.clone(), FILE, text, Lasting::No).await
 }
 
 /// What panicked was the program's own hook, and the node goes on.

@@ -66,7 +66,7 @@ pub(super) struct Settings {
     pub(super) metrics: Option<Server>,
     pub(super) endpoint: Option<Watch<Endpoint>>,
     pub(super) register: Option<Register>,
-    pub(super) directory: Option<DataDir>,
+    pub(super) directory: Option<Arc<DataDir>>,
     pub(super) heartbeat: Duration,
     pub(super) asks_itself: bool,
     pub(super) reach: Reach,
@@ -154,8 +154,8 @@ impl<M: Miner> MinerNode<M> {
     }
 
     /// Its own directory, which no other process has; without one, nothing outlives the process.
-    pub fn state(mut self, directory: DataDir) -> Self {
-        self.settings.directory = Some(directory);
+    pub fn state(mut self, directory: impl Into<Arc<DataDir>>) -> Self {
+        self.settings.directory = Some(directory.into());
         self
     }
 
@@ -231,13 +231,14 @@ impl<M: Miner> MinerNode<M> {
     }
 
     /// Leaves the subnet once it has drained: the place is free, the stake comes back. Without this it keeps its place, and
-    /// the next start finds everything as it was.
+    /// the next start finds everything as it was. A registration that is under way is waited for, 30 s at most: where it is
+    /// not known by then what became of it, the node ends, says so, and may become a member yet.
     pub fn leave_on_shutdown(mut self) -> Self {
         self.settings.leaves = true;
         self
     }
 
-    /// How it does, to follow from now on.
+    /// How it does, to follow from now on: to show it, or to keep it in a file for whoever looks from outside.
     #[must_use]
     pub fn status(&self) -> Watch<MinerStatus> {
         self.board.follow()

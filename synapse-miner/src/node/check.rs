@@ -1,6 +1,13 @@
 //! What a miner asks itself before others do.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use synapse_core::{
     Error, Health, InferenceModule, Input, MetricsData, ModuleCapabilities, Output, async_trait,
@@ -88,11 +95,32 @@ impl Checked {
 
 /// How a module is; unhealthy where it cannot say.
 pub(super) async fn health_of(module: &dyn InferenceModule) -> Health {
-    match timeout(LONGEST_CHECK, module.health_check()).await {
+    match timeout(
+        LONGEST_CHECK,
+        caught("health_check", async { module.health_check().await }),
+    )
+    .await
+    {
         Ok(Ok(health)) => health,
         Ok(Err(error)) => Health::unhealthy(error.to_string()),
         Err(_) => Health::unhealthy(format!("the check takes longer than {LONGEST_CHECK:?}")),
     }
+}
+
+/// What a call of an author's comes to, where a panic is one more error.
+pub(super) async fn caught<T>(what: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut call = pin!(call);
+    let ended = poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
+        // The payload goes to the log.
+        polled.map_or_else(
+            |payload| Poll::Ready(Err(Error::from_panic(&*payload))),
+            |poll| poll.map(Ok),
+        )
+    });
+    ended.await.unwrap_or_else(|panic| {
+        Err(Error::internal("panicked", format!("`{what}` panicked, as the log says")).with_source(panic))
+    })
 }
 
 fn claims_nothing(capabilities: &ModuleCapabilities, what: &str) -> Error {

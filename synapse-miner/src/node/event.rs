@@ -58,6 +58,12 @@ pub enum MinerEvent {
     NotStored(Error),
     /// It can be stored again.
     Stored,
+    /// What its author or its program wrote panicked, and the node goes on without: the module's `get_capabilities` or
+    /// `get_metrics`, the [`Miner`](super::Miner)'s `advertises` or `drain`, or the hook `on_event`, which is not told of
+    /// itself.
+    Panicked(&'static str),
+    /// It does not panic any more.
+    Recovered(&'static str),
     /// A validator scored it.
     Scored {
         /// Who.
@@ -85,6 +91,7 @@ pub(super) enum Topic {
     Health,
     Reach,
     Storage,
+    Panic(&'static str),
     Scores,
 }
 
@@ -110,6 +117,8 @@ impl MinerEvent {
             Self::Reachable => "reachable",
             Self::NotStored(_) => "not_stored",
             Self::Stored => "stored",
+            Self::Panicked(_) => "panicked",
+            Self::Recovered(_) => "recovered",
             Self::Scored { .. } => "scored",
             Self::Draining(_) => "draining",
             Self::Left => "left",
@@ -131,6 +140,7 @@ impl MinerEvent {
                 | Self::Withdrawn
                 | Self::Unreachable(_)
                 | Self::NotStored(_)
+                | Self::Panicked(_)
                 | Self::NotLeft(_)
         )
     }
@@ -148,6 +158,7 @@ impl MinerEvent {
             Self::Unhealthy(_) | Self::Withdrawn | Self::Healthy => Topic::Health,
             Self::Unreachable(_) | Self::Reachable => Topic::Reach,
             Self::NotStored(_) | Self::Stored => Topic::Storage,
+            Self::Panicked(what) | Self::Recovered(what) => Topic::Panic(what),
             Self::Scored { .. } => Topic::Scores,
         }
     }
@@ -200,6 +211,11 @@ impl fmt::Display for MinerEvent {
                 "what it did could not be stored, so it pays for nothing: {error}"
             ),
             Self::Stored => f.write_str("what it does can be stored"),
+            Self::Panicked(what) => write!(
+                f,
+                "its `{what}` panicked, as the log says, and it goes on without"
+            ),
+            Self::Recovered(what) => write!(f, "its `{what}` works again"),
             Self::Scored {
                 validator,
                 epoch,

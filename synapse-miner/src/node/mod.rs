@@ -7,12 +7,12 @@
 //!
 //! # What outlives it?
 //! `state.json` in its data directory: what it paid, whether it was a member, and what it was about to pay. Each change is on
-//! disk before what it is about is sent, so that a node that is killed at any moment registers once. `status.json`, beside
-//! it, is for whoever looks, and may be lost.
+//! disk before what it is about is sent, so that a node that is killed at any moment registers once.
 //!
 //! # What does it tell?
 //! [`MinerEvent`]s as they happen, and a [`MinerStatus`] to follow. An event that [is an alert](MinerEvent::is_alert) stands in
-//! the status until something else is said about the same.
+//! the status until something else is said about the same. What authors and programs hand in may panic: that is an alert,
+//! and the node goes on.
 
 mod board;
 mod builder;

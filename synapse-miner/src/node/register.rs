@@ -1,6 +1,8 @@
 //! Whether a miner registers itself, and what it may pay for that.
 
-use synapse_core::{Error, Stake, SubnetId, SubnetParams};
+use std::time::Duration;
+
+use synapse_core::{Error, ErrorKind, Stake, SubnetId, SubnetParams};
 
 /// Whether a miner registers itself. What it may cost is the fee and the stake together, as the subnet's rules are when it is
 /// sent, summed up over the node's whole life: what was paid once is not there for a second time.
@@ -73,11 +75,25 @@ pub(super) fn check(
     .with_hint("let it spend more, or register it by hand"))
 }
 
+/// Whether a registration that failed so may take effect all the same. It does not where the chain said no, had no room for
+/// it, or was not there to be told.
+pub(super) fn may_have_been_taken(error: &Error) -> bool {
+    match error.code() {
+        "outcome_unknown" | "commit_failed" => true,
+        // What a chain's client says before it sends anything: what it sent has an unknown outcome.
+        "call_timeout" | "chain_silent" | "not_a_chain" => false,
+        _ => matches!(
+            error.kind(),
+            ErrorKind::Timeout | ErrorKind::Broken | ErrorKind::Internal
+        ),
+    }
+}
+
 /// A node that had its one registration.
 pub(super) fn had_its_place() -> Error {
     Error::invalid(
         "registered_once",
-        "this node was a member, lost its place, and may register only once",
+        "this node was a member, left or lost its place, and may register only once",
     )
     .with_hint("let it register again, or register it by hand")
 }
@@ -86,7 +102,26 @@ pub(super) fn had_its_place() -> Error {
 pub(super) fn unknown() -> Error {
     Error::invalid(
         "registration_unknown",
-        "this node ended while it registered, and so long ago that it may have been a member and lost its place since",
+        "nobody knows what became of a registration of this node, and it may have been a member and lost its place since",
     )
     .with_hint("let it register again, or register it by hand")
+}
+
+/// A registration of which it is not known in time what became of it.
+pub(super) fn under_way() -> Error {
+    Error::new(
+        ErrorKind::Timeout,
+        "registration_under_way",
+        "this node was told to leave while it registered, and may become a member yet",
+    )
+    .with_hint("look whether it did, and start it again to let it leave")
+}
+
+/// A place that could not be given up in time.
+pub(super) fn not_left_in(time: Duration) -> Error {
+    Error::new(
+        ErrorKind::Timeout,
+        "leave_timeout",
+        format!("leaving took longer than {time:?}"),
+    )
 }

@@ -6,7 +6,7 @@ use synapse_core::{
     BlockNumber, Directory, Epoch, Error, Member, NodeId, Phase, Registration, Role, Subnet, SubnetParams,
     Watch,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     MinerEvent, Register,
@@ -22,6 +22,8 @@ use crate::advertise::Pace;
 const SETTLE: Duration = Duration::from_secs(30);
 /// When to look again at what only time changes.
 const LATER: Duration = Duration::from_secs(60);
+/// How long leaving may take.
+const LONGEST_LEAVE: Duration = Duration::from_secs(60);
 
 /// Registers a node where it is told to, and remembers what that cost.
 ///
@@ -85,9 +87,52 @@ impl Registrar {
         }
     }
 
-    /// The node left, as it was told to, and that is no loss of its place.
-    pub(super) async fn left(&mut self) -> Result<(), Error> {
-        self.state.change(|memory| memory.member_since = None).await
+    /// Gives the node's place up, where it has one or is about to get it.
+    pub(super) async fn leave(&mut self) {
+        let left = match self.place().await {
+            Ok(false) => return,
+            Ok(true) => {
+                let left = timeout(LONGEST_LEAVE, self.subnet.leave(&self.node)).await;
+                left.unwrap_or_else(|_| Err(register::not_left_in(LONGEST_LEAVE)))
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = left {
+            self.board.say(&MinerEvent::NotLeft(error));
+            return;
+        }
+        self.board.note(|status| status.saw_member(None));
+        self.board.say(&MinerEvent::Left);
+        // That is no loss of its place.
+        let _ = self.remember(|memory| memory.member_since = None).await;
+    }
+
+    /// Whether there is a place to give up; what it cost is stored then. What was sent has its time to come to something: it
+    /// would take a place that was just given up.
+    async fn place(&mut self) -> Result<bool, Error> {
+        // What could not be stored was not sent.
+        let _ = self.state.stored().await;
+        let memory = self.state.memory();
+        let (is_sent, was_member) = (memory.intent.is_some(), memory.member_since.is_some());
+        let patience = if is_sent || was_member {
+            SETTLE
+        } else {
+            Duration::ZERO
+        };
+        let Ok(member) = timeout(patience, listed(self.subnet.directory(), &self.node)).await else {
+            return if is_sent {
+                Err(register::under_way())
+            } else {
+                Ok(false)
+            };
+        };
+        if member.role != Role::Miner {
+            return Ok(false);
+        }
+        let since = member.active_since;
+        self.state.change(|memory| memory.joined(since)).await?;
+        self.note_spending();
+        Ok(true)
     }
 
     /// Whether the directory has the node, and does what there is to do where not. Says when to look again, where that is
@@ -114,18 +159,7 @@ impl Registrar {
             return None;
         }
         let since = member.active_since;
-        let stored = self.remember(|memory| {
-            // One that was a member already paid nothing: its stake was changed.
-            if let Some(intent) = memory.intent.take()
-                && since >= intent.after
-            {
-                memory.registrations += 1;
-                memory.spent.0 = memory.spent.0.saturating_add(intent.cost.0);
-            }
-            memory.member_since = Some(since);
-            memory.was_member = true;
-        });
-        let stored = stored.await;
+        let stored = self.remember(|memory| memory.joined(since)).await;
         self.is_trying = false;
         self.say_once(&MinerEvent::Registered {
             since,
@@ -170,6 +204,7 @@ impl Registrar {
             }
         };
         let after = block.max(reached(&epoch, params));
+        let before = self.state.memory().intent;
         self.pace.attempt();
         if !self
             .remember(|memory| memory.intent = Some(Intent { stake, cost, after }))
@@ -195,8 +230,9 @@ impl Registrar {
                 again
             }
             Err(refused) => {
-                if refused.kind().is_callers_fault() {
-                    let _ = self.remember(|memory| memory.intent = None).await;
+                // Of an earlier one that says nothing.
+                if !register::may_have_been_taken(&refused) {
+                    let _ = self.remember(|memory| memory.intent = before).await;
                 }
                 self.missing = Some(Instant::now());
                 self.say_once(&MinerEvent::NotRegistered(refused));
@@ -219,8 +255,7 @@ impl Registrar {
             let counted = self.state.change(|memory| {
                 memory.intent = None;
                 memory.was_member = true;
-                memory.registrations += 1;
-                memory.spent.0 = memory.spent.0.saturating_add(intent.cost.0);
+                memory.paid(intent.cost);
             });
             counted.await?;
             self.note_spending();

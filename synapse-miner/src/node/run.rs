@@ -6,11 +6,8 @@ use std::{
     time::Duration,
 };
 
-use synapse_core::{DataDir, Endpoint, Error, ErrorKind, InferenceModule, NodeId, Serving, Subnet, Watch};
-use tokio::{
-    sync::{oneshot, watch},
-    time::timeout,
-};
+use synapse_core::{Endpoint, Error, InferenceModule, NodeId, Serving, Subnet, Watch};
+use tokio::sync::{oneshot, watch};
 
 use super::{
     Miner, MinerEvent, MinerNode, Register, ScoreSource, Stage,
@@ -25,9 +22,6 @@ use super::{
     watchman::{Seen, Watchman},
 };
 use crate::advertise::{Advertised, Advertiser};
-
-/// How long leaving may take.
-const LONGEST_LEAVE: Duration = Duration::from_secs(60);
 
 impl<M: Miner> MinerNode<M> {
     /// Runs until `shutdown`, or until its miner wants to drain, and lets what is under way end. Dropped, it is as if it was
@@ -49,12 +43,12 @@ impl<M: Miner> MinerNode<M> {
         } = self;
         let miner = miner.ok_or_else(nothing_to_serve)?;
         let register = settings.register.unwrap_or_else(|| miner.register());
-        let directory = settings.directory.take().map(Arc::new);
+        let directory = settings.directory.take();
         if register != Register::Never && directory.is_none() {
             return Err(no_state());
         }
         let node = hotkey.address().clone();
-        let state = State::open(directory.clone(), subnet.id(), &node)?;
+        let state = State::open(directory, subnet.id(), node.clone()).await?;
         let module = Checked::new(miner.module(), settings.asks_itself);
         let front = Box::pin(Front::open(&mut settings, module.clone(), &subnet, &hotkey)).await?;
         let endpoint = match (settings.endpoint, &front) {
@@ -74,17 +68,11 @@ impl<M: Miner> MinerNode<M> {
             reach: settings.reach,
             scores: settings.scores,
         };
-        let ended = tokio::select! {
-            ended = Box::pin(work.run(front, shutdown)) => ended,
-            () = write_status(&board, directory.clone()) => Ok(()),
-        };
+        let ended = Box::pin(work.run(front, shutdown)).await;
         if ended.is_ok() && settings.leaves {
-            work.leave().await;
+            work.registrar.leave().await;
         }
         board.note(|status| status.stage = Stage::Ended);
-        if let Some(directory) = &directory {
-            board.write_last(directory).await;
-        }
         ended
     }
 
@@ -248,46 +236,12 @@ impl<M: Miner> Work<M> {
             wish = never(scoring) => wish,
         }
     }
-
-    async fn leave(&mut self) {
-        if self.subnet.directory().current().get(&self.node).is_none() {
-            return;
-        }
-        let left = timeout(LONGEST_LEAVE, self.subnet.leave(&self.node)).await;
-        let left = left.unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::Timeout,
-                "leave_timeout",
-                format!("leaving took longer than {LONGEST_LEAVE:?}"),
-            ))
-        });
-        let remembered = match left {
-            Ok(()) => {
-                self.board.say(&MinerEvent::Left);
-                self.registrar.left().await
-            }
-            Err(error) => {
-                self.board.say(&MinerEvent::NotLeft(error));
-                Ok(())
-            }
-        };
-        if let Err(error) = remembered {
-            self.board.say(&MinerEvent::NotStored(error));
-        }
-    }
 }
 
 /// What does not end, or has nothing more to do when it does.
 async fn never<T>(task: impl Future<Output = ()>) -> T {
     task.await;
     pending().await
-}
-
-async fn write_status(board: &Board, directory: Option<Arc<DataDir>>) {
-    if let Some(directory) = directory {
-        board.write(directory).await;
-    }
-    pending::<()>().await;
 }
 
 fn tell(board: &Board, wanted: &Watch<Option<Serving>>, now: &Advertised) {

@@ -1,8 +1,13 @@
 //! What validators think of a miner, as they say themselves.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
-use synapse_core::{Error, Member, NodeId, Role, ScoreReport, Subnet, async_trait};
+use synapse_core::{Directory, Error, Member, NodeId, Role, ScoreReport, Subnet, SubnetId, async_trait};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -12,6 +17,8 @@ use super::{MinerEvent, board::Board, status::ScoreSeen};
 
 /// The most validators that are asked.
 const MOST: usize = 64;
+/// How many at once: a reply may be long.
+const AT_ONCE: usize = 4;
 /// How long one may take.
 const LONGEST: Duration = Duration::from_secs(15);
 /// How long after an epoch's end they are asked: they are busy with it, and so are the other miners.
@@ -44,54 +51,73 @@ pub(super) async fn ask_each_epoch(
         if last.replace(epoch.id).is_some() {
             sleep(LATER).await;
         }
+        let mut asked = validators(&subnet.directory().current());
+        // Whoever is no validator any more, or of too little stake, has no say.
+        seen.retain(|known, _| asked.iter().any(|validator| validator.node == *known));
         let mut asking = JoinSet::new();
-        let directory = subnet.directory().current();
-        let validators = directory
-            .members()
-            .iter()
-            .filter(|member| member.role == Role::Validator && member.endpoint.is_some());
-        for validator in validators.take(MOST).cloned() {
-            let source = source.clone();
-            asking.spawn(async move {
-                let report = timeout(LONGEST, source.report(&validator)).await;
-                (validator.node, report)
-            });
-        }
-        while let Some(asked) = asking.join_next().await {
-            match asked {
-                Ok((validator, Ok(Ok(report))))
-                    if report.miner == node
-                        && report.validator == validator
-                        && report.subnet == subnet.id() =>
-                {
-                    take(&board, &mut seen, report);
-                }
-                Ok((validator, Ok(Ok(_)))) => {
-                    tracing::debug!(%validator, "the validator told the score of somebody else");
-                }
-                Ok((validator, Ok(Err(error)))) => tracing::debug!(%validator, %error, "no score"),
-                Ok((validator, Err(_))) => tracing::debug!(%validator, "no score in time"),
-                Err(error) => tracing::debug!(%error, "asking for a score failed"),
+        loop {
+            while asking.len() < AT_ONCE
+                && let Some(validator) = asked.pop_front()
+            {
+                asking.spawn(ask(source.clone(), validator, subnet.id(), node.clone()));
+            }
+            match asking.join_next().await {
+                Some(Ok(Some(score))) => take(&board, &mut seen, score),
+                Some(Ok(None)) => {}
+                Some(Err(error)) => tracing::debug!(%error, "asking for a score failed"),
+                None => break,
             }
         }
-        // Whoever is no validator any more has no say.
-        seen.retain(|validator, _| directory.get(validator).is_some());
         board.note(|status| status.scores = seen.values().cloned().collect());
     }
     // Epochs end with the chain's handle, and the node's loop has the last word on that.
     std::future::pending::<()>().await;
 }
 
-fn take(board: &Board, seen: &mut BTreeMap<NodeId, ScoreSeen>, report: ScoreReport) {
-    let fresh = seen
-        .get(&report.validator)
-        .is_none_or(|before| before.epoch != report.epoch);
-    if fresh {
+/// Those with the most stake come first: a place as a validator may be had cheaply.
+fn validators(directory: &Directory) -> VecDeque<Member> {
+    let members = directory.members().iter();
+    let mut validators: Vec<&Member> = members
+        .filter(|member| member.role == Role::Validator && member.endpoint.is_some())
+        .collect();
+    validators.sort_by_key(|member| Reverse(member.stake));
+    validators.into_iter().take(MOST).cloned().collect()
+}
+
+/// What a validator says of this miner; `None` where it says nothing.
+async fn ask(
+    source: Arc<dyn ScoreSource>,
+    validator: Member,
+    subnet: SubnetId,
+    miner: NodeId,
+) -> Option<ScoreSeen> {
+    let report = match timeout(LONGEST, source.report(&validator)).await {
+        Ok(Ok(report)) => report,
+        Ok(Err(error)) => {
+            tracing::debug!(validator = %validator.node, %error, "no score");
+            return None;
+        }
+        Err(_) => {
+            tracing::debug!(validator = %validator.node, "no score in time");
+            return None;
+        }
+    };
+    if report.miner != miner || report.validator != validator.node || report.subnet != subnet {
+        tracing::debug!(validator = %validator.node, "the validator told the score of somebody else");
+        return None;
+    }
+    Some(report.into())
+}
+
+fn take(board: &Board, seen: &mut BTreeMap<NodeId, ScoreSeen>, score: ScoreSeen) {
+    let before = seen.get(&score.validator);
+    if before.is_none_or(|before| before.epoch != score.epoch) {
         board.say(&MinerEvent::Scored {
-            validator: report.validator.clone(),
-            epoch: report.epoch,
-            score: report.score,
+            validator: score.validator.clone(),
+            epoch: score.epoch,
+            score: score.score,
         });
     }
-    seen.insert(report.validator.clone(), report.into());
+    seen.insert(score.validator.clone(), score);
+    board.note(|status| status.scores = seen.values().cloned().collect());
 }

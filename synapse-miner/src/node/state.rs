@@ -1,14 +1,10 @@
 //! What a miner remembers of its registrations, whatever ends it.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write as _},
-    path::Path,
-    sync::Arc,
-};
+use std::{fs, io, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use synapse_core::{BlockNumber, DataDir, Error, ErrorKind, NodeId, Retry, Stake, SubnetId};
+use synapse_core::{BlockNumber, DataDir, Error, NodeId, Retry, Stake, SubnetId};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 /// The newest version that this binary knows.
 const VERSION: u32 = 1;
@@ -44,6 +40,26 @@ pub(super) struct Intent {
     pub(super) after: BlockNumber,
 }
 
+impl Memory {
+    /// It is a member since that block, so what it was about to pay for that is paid.
+    pub(super) fn joined(&mut self, since: BlockNumber) {
+        // One that was a member already paid nothing: its stake was changed.
+        if let Some(intent) = self.intent.take()
+            && since >= intent.after
+        {
+            self.paid(intent.cost);
+        }
+        self.member_since = Some(since);
+        self.was_member = true;
+    }
+
+    /// It registered, and that cost so much.
+    pub(super) fn paid(&mut self, cost: Stake) {
+        self.registrations += 1;
+        self.spent.0 = self.spent.0.saturating_add(cost.0);
+    }
+}
+
 #[derive(Deserialize)]
 struct Versioned {
     version: u32,
@@ -54,15 +70,22 @@ struct Versioned {
 pub(super) struct State {
     directory: Option<Arc<DataDir>>,
     memory: Memory,
+    /// What will be remembered, once it is stored.
+    storing: Option<JoinHandle<Result<Memory, Error>>>,
 }
 
 impl State {
     /// Reads what is in `directory`; without one, nothing outlives the process.
-    pub(super) fn open(
+    pub(super) async fn open(
         directory: Option<Arc<DataDir>>,
         subnet: SubnetId,
-        node: &NodeId,
+        node: NodeId,
     ) -> Result<Self, Error> {
+        let opened = spawn_blocking(move || Self::read(directory, subnet, &node));
+        opened.await.unwrap_or_else(|ended| Err(broken_off(ended)))
+    }
+
+    fn read(directory: Option<Arc<DataDir>>, subnet: SubnetId, node: &NodeId) -> Result<Self, Error> {
         let fresh = Memory {
             version: VERSION,
             subnet,
@@ -74,10 +97,7 @@ impl State {
             intent: None,
         };
         let Some(found) = directory.as_ref().map(|found| found.path().join(FILE)) else {
-            return Ok(Self {
-                directory,
-                memory: fresh,
-            });
+            return Ok(Self::new(directory, fresh));
         };
         let memory = match fs::read(&found) {
             Ok(bytes) => read(&found, &bytes)?,
@@ -96,25 +116,50 @@ impl State {
             )
             .with_hint("give each node a data directory of its own"));
         }
-        Ok(Self { directory, memory })
+        Ok(Self::new(directory, memory))
+    }
+
+    fn new(directory: Option<Arc<DataDir>>, memory: Memory) -> Self {
+        Self {
+            directory,
+            memory,
+            storing: None,
+        }
     }
 
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
     }
 
-    /// Changes what is remembered. Where it cannot be stored, nothing is changed.
+    /// Changes what is remembered. Where it cannot be stored, nothing is changed. Cancel safe: what is on its way to the disk
+    /// gets there, the directory stays locked until then, and the next change is one of that.
     pub(super) async fn change(&mut self, change: impl FnOnce(&mut Memory)) -> Result<(), Error> {
+        // Whoever wanted the last one stored has gone, and did nothing where it was not.
+        let _ = self.stored().await;
         let mut memory = self.memory.clone();
         change(&mut memory);
         if memory == self.memory {
             return Ok(());
         }
-        if let Some(directory) = &self.directory {
+        let Some(directory) = self.directory.clone() else {
+            self.memory = memory;
+            return Ok(());
+        };
+        self.storing = Some(spawn_blocking(move || {
             let text = serde_json::to_vec_pretty(&memory).expect("a miner's state has a JSON form");
-            replace(directory.clone(), FILE, text, Lasting::Yes).await?;
-        }
-        self.memory = memory;
+            directory.replace(FILE, &text).map(|()| memory)
+        }));
+        self.stored().await
+    }
+
+    /// Waits until what is on its way to the disk is there, and remembered. Cancel safe.
+    pub(super) async fn stored(&mut self) -> Result<(), Error> {
+        let Some(storing) = &mut self.storing else {
+            return Ok(());
+        };
+        let stored = storing.await.unwrap_or_else(|ended| Err(broken_off(ended)));
+        self.storing = None;
+        self.memory = stored?;
         Ok(())
     }
 }
@@ -141,44 +186,36 @@ fn unreadable(path: &Path, error: impl Into<Box<dyn std::error::Error + Send + S
         .with_source(error)
 }
 
-/// Whether a file outlives a power cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lasting {
-    Yes,
-    No,
+fn broken_off(ended: JoinError) -> Error {
+    Error::internal(
+        "state_broken_off",
+        "what a miner remembers was not read or stored to the end",
+    )
+    .with_source(ended)
 }
 
-/// Puts a file in another's place, whole or not at all. The directory stays locked until that is done, even where nobody
-/// waits for it any more.
-pub(super) async fn replace(
-    directory: Arc<DataDir>,
-    name: &'static str,
-    bytes: Vec<u8>,
-    lasting: Lasting,
-) -> Result<(), Error> {
-    let path = directory.path().join(name);
-    let written = tokio::task::spawn_blocking(move || {
-        let aside = directory.path().join(format!("{name}.new"));
-        let mut file = File::create(&aside)?;
-        file.write_all(&bytes)?;
-        if lasting == Lasting::Yes {
-            file.sync_all()?;
-        }
-        fs::rename(&aside, directory.path().join(name))?;
-        #[cfg(unix)]
-        if lasting == Lasting::Yes {
-            File::open(directory.path())?.sync_all()?;
-        }
-        Ok::<_, io::Error>(())
-    });
-    let written = written.await.unwrap_or_else(|ended| Err(io::Error::other(ended)));
-    written.map_err(|error| {
-        Error::new(
-            ErrorKind::Internal,
-            "state_unwritable",
-            format!("{} could not be written", path.display()),
-        )
-        .with_hint("make room on its disk, and give this user the right to write there")
-        .with_source(error)
-    })
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it finds none")]
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_part_of_the_next_change() {
+        let data = tempfile::tempdir().unwrap();
+        let directory = Arc::new(DataDir::open(data.path()).unwrap());
+        let open = || State::open(Some(directory.clone()), SubnetId(7), "miner".into());
+        let mut state = open().await.unwrap();
+        let gone = state.change(|memory| memory.paid(Stake(5))).now_or_never();
+        assert!(gone.is_none(), "it is on its way to the disk");
+        state.change(|memory| memory.was_member = true).await.unwrap();
+        let kept = state.memory().clone();
+        assert_eq!(
+            (kept.registrations, kept.spent, kept.was_member),
+            (1, Stake(5), true)
+        );
+        assert_eq!(*open().await.unwrap().memory(), kept);
+    }
 }

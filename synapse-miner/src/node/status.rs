@@ -8,7 +8,11 @@ use synapse_core::{
     Reason, ScoreReport, Stake, SubnetId,
 };
 
-/// How a miner does. Times are milliseconds since 1970, by the machine's clock, for whoever reads the file.
+/// The most reasons of one score that are kept, and the characters of one of its texts.
+const MOST_REASONS: usize = 8;
+const LONGEST_TEXT: usize = 256;
+
+/// How a miner does. Times are milliseconds since 1970, by the machine's clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MinerStatus {
@@ -48,8 +52,6 @@ pub struct MinerStatus {
     pub alerts: Vec<ActiveAlert>,
     /// What validators last said that it is worth, sorted by validator.
     pub scores: Vec<ScoreSeen>,
-    /// When this was written.
-    pub written_ms: u64,
 }
 
 /// What a miner does now.
@@ -115,9 +117,9 @@ pub struct ScoreSeen {
     pub score: Option<f64>,
     /// The weight that was made of it.
     pub weight: Option<u16>,
-    /// What became of the epoch's weights.
+    /// What became of the epoch's weights, shortened.
     pub outcome: String,
-    /// Why, most telling first.
+    /// The first reasons why, most telling first, shortened.
     pub reasons: Vec<Reason>,
 }
 
@@ -142,7 +144,6 @@ impl MinerStatus {
             spent: Stake(0),
             alerts: Vec::new(),
             scores: Vec::new(),
-            written_ms: 0,
         }
     }
 
@@ -199,10 +200,22 @@ impl From<ScoreReport> for ScoreSeen {
             epoch: report.epoch,
             score: report.score,
             weight: report.weight,
-            outcome: report.outcome,
-            reasons: report.reasons,
+            outcome: shortened(&report.outcome),
+            reasons: report.reasons.iter().take(MOST_REASONS).map(short).collect(),
         }
     }
+}
+
+fn short(reason: &Reason) -> Reason {
+    let shown = Reason::new(shortened(&reason.code), shortened(&reason.text));
+    match reason.factor {
+        Some(factor) => shown.with_factor(factor),
+        None => shown,
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(LONGEST_TEXT).collect()
 }
 
 /// Milliseconds since 1970.

@@ -13,7 +13,12 @@ use synapse_core::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    Miner, MinerEvent, board::Board, check::health_of, event::Topic, reach::Reach, registrar::news,
+    Miner, MinerEvent,
+    board::Board,
+    check::{caught, health_of},
+    event::Topic,
+    reach::Reach,
+    registrar::news,
     status::millis,
 };
 
@@ -55,7 +60,8 @@ impl<M: Miner> Watchman<M> {
             tokio::select! {
                 _ = looks.tick() => {
                     let health = self.look().await;
-                    if let Some(why) = self.miner.drain(&health) {
+                    let wish = self.board.guarded("drain", || self.miner.drain(&health));
+                    if let Some(why) = wish.flatten() {
                         return why;
                     }
                     if until_beat == 0 {
@@ -78,10 +84,12 @@ impl<M: Miner> Watchman<M> {
             let since = before.since_instant().min(health.since_instant());
             health = health.since(since);
         }
-        let metrics = self.module.get_metrics();
+        let metrics = self.board.guarded("get_metrics", || self.module.get_metrics());
         self.board.note(|status| {
             status.saw_health(&health);
-            status.saw_metrics(&metrics);
+            if let Some(metrics) = &metrics {
+                status.saw_metrics(metrics);
+            }
         });
         if was != health.status() {
             self.board.say(&match health.status() {
@@ -96,7 +104,10 @@ impl<M: Miner> Watchman<M> {
     }
 
     fn look_at_claims(&mut self) {
-        let capabilities = self.module.get_capabilities();
+        let asked = self
+            .board
+            .guarded("get_capabilities", || self.module.get_capabilities());
+        let Some(capabilities) = asked else { return };
         let digest = capabilities.digest();
         let known = self.seen.claimed.as_ref().map(|(_, known)| known);
         if known == Some(&digest) {
@@ -127,7 +138,11 @@ impl<M: Miner> Watchman<M> {
             .note(|status| status.endpoint = Some(endpoint.to_string()));
         let here = Serving::new(endpoint);
         let before = self.serving.current();
-        let wanted = if self.miner.advertises(claimed, health) {
+        let advertises = self
+            .board
+            .guarded("advertises", || self.miner.advertises(claimed, health));
+        let Some(advertises) = advertises else { return };
+        let wanted = if advertises {
             if health.status() == HealthStatus::Ready && self.board.has_alert(Topic::Health) {
                 self.board.say(&MinerEvent::Healthy);
             }
@@ -159,7 +174,7 @@ impl<M: Miner> Watchman<M> {
     async fn beat(&self) {
         let epoch = *self.subnet.epochs().current();
         let endpoint = (*self.endpoint.current()).clone();
-        match (self.reach)(endpoint).await {
+        match caught("reachable_by", async { (self.reach)(endpoint).await }).await {
             Ok(()) if self.board.has_alert(Topic::Reach) => self.board.say(&MinerEvent::Reachable),
             Err(error) if !self.board.has_alert(Topic::Reach) => {
                 self.board.say(&MinerEvent::Unreachable(error));

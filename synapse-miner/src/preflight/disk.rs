@@ -1,14 +1,23 @@
 //! Room for what the node keeps.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use tokio::task::spawn_blocking;
 
 use super::Check;
 
 const NAME: &str = "disk";
 
-/// Whether the disk below `dir`, which need not be there yet, has `least` bytes free.
+/// Whether the disk below `dir`, which need not be there yet, has `least` bytes free. A disk may take its time to say so.
+pub(super) async fn check(dir: PathBuf, least: u64) -> Check {
+    let looked = spawn_blocking(move || look(&dir, least)).await;
+    looked.unwrap_or_else(|ended| {
+        Check::failed(NAME, format!("the disk was not looked at to the end: {ended}"))
+    })
+}
+
 #[cfg(unix)]
-pub(super) fn check(dir: &Path, least: u64) -> Check {
+fn look(dir: &Path, least: u64) -> Check {
     let there = dir
         .ancestors()
         .find(|path| path.exists())
@@ -47,7 +56,7 @@ pub(super) fn check(dir: &Path, least: u64) -> Check {
 }
 
 #[cfg(not(unix))]
-pub(super) fn check(dir: &Path, _: u64) -> Check {
+fn look(dir: &Path, _: u64) -> Check {
     Check::skipped(
         NAME,
         format!(

@@ -48,22 +48,14 @@ impl Host {
         let engine = start(&self.module, report).await;
         let server = match Server::bind(&self.listen).await {
             Ok(server) => server,
-            Err(error) => {
-                report.add(Check::of("port", &error));
-                let own = Own { engine, at: None };
-                preflight.visit(caller, Some(&own), report).await;
-                if own.engine.is_some() {
-                    let _ = timeout(LOOKING, self.module.shutdown()).await;
-                }
-                return;
-            }
+            Err(error) => return self.without_port(engine, &error, preflight, caller, report).await,
         };
         let address = server.local_addr();
-        let at = Some((address, tls.is_some()));
+        let has_tls = tls.is_some();
         let (stop, stopped) = oneshot::channel::<()>();
-        let (ready, is_ready) = oneshot::channel();
+        let (ready, is_ready) = oneshot::channel::<()>();
         let server = server
-            .allow_plain_http(preflight.dial.plain_http)
+            .allow_plain_http(preflight.may_serve_plain)
             .drain_timeout(DRAIN)
             .shutdown_timeout(LOOKING)
             .on_ready(move |_| {
@@ -81,28 +73,47 @@ impl Host {
         let verifier = Verifier::new(preflight.node.clone(), directory).clock(preflight.dial.clock.clone());
         // A door without an engine can still be looked at.
         let behind = engine.clone().unwrap_or_else(|| Arc::new(StandIn));
-        let serving = server.serve(synapse_http::router(behind).signed(verifier));
+        let mut serving = Box::pin(server.serve(synapse_http::router(behind).signed(verifier)));
+        tokio::select! {
+            Ok(()) = is_ready => {}
+            served = &mut serving => {
+                let early = || Error::internal("ended_early", "the server ended before it was ready");
+                let why = served.err().unwrap_or_else(early);
+                return self.without_port(engine, &why, preflight, caller, report).await;
+            }
+        }
+        report.add(Check::passed("port", format!("listens on {address}")));
+        let own = Own {
+            engine,
+            at: Some((address, has_tls)),
+        };
         let looking = async {
-            let at = match is_ready.await {
-                Ok(()) => {
-                    report.add(Check::passed("port", format!("listens on {address}")));
-                    at
-                }
-                Err(_) => None,
-            };
-            preflight.visit(caller, Some(&Own { engine, at }), report).await;
+            preflight.visit(caller, Some(&own), report).await;
             drop(stop);
         };
         let (served, ()) = tokio::join!(serving, Box::pin(looking));
-        match (served, report.check("port")) {
-            (Err(error), None) => report.add(Check::of("port", &error)),
-            (Err(error), Some(_)) => {
-                report.add(Check::warning(
-                    "shutdown",
-                    format!("the engine did not end well: {error}"),
-                ));
-            }
-            (Ok(()), _) => {}
+        if let Err(error) = served {
+            report.add(Check::warning(
+                "shutdown",
+                format!("the engine did not end well: {error}"),
+            ));
+        }
+    }
+
+    /// Looks at the rest where nothing can be served.
+    async fn without_port(
+        &self,
+        engine: Option<Arc<dyn InferenceModule>>,
+        why: &Error,
+        preflight: &Preflight,
+        caller: Arc<dyn Signer>,
+        report: &mut Report,
+    ) {
+        report.add(Check::of("port", why));
+        let own = Own { engine, at: None };
+        Box::pin(preflight.visit(caller, Some(&own), report)).await;
+        if own.engine.is_some() {
+            let _ = timeout(LOOKING, self.module.shutdown()).await;
         }
     }
 }

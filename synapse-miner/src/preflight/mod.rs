@@ -82,6 +82,7 @@ pub struct Preflight {
     advertised: Endpoint,
     host: Option<Host>,
     tls: Option<ServerTls>,
+    may_serve_plain: bool,
     dial: Dial,
     caller: Option<Arc<dyn Signer>>,
     disk: Option<PathBuf>,
@@ -98,6 +99,7 @@ impl Preflight {
             advertised,
             host: None,
             tls: None,
+            may_serve_plain: false,
             dial: Dial::new(Arc::new(SystemClock)),
             caller: None,
             disk: None,
@@ -120,6 +122,13 @@ impl Preflight {
         self
     }
 
+    /// Whether it may serve without TLS where other machines reach it, as the node's own server has it:
+    /// [`Server::allow_plain_http`](synapse_http::Server::allow_plain_http). No unless set.
+    pub fn serve_plain_http(mut self, allowed: bool) -> Self {
+        self.may_serve_plain = allowed;
+        self
+    }
+
     /// Asks as a member whom the miner at the advertised address knows, and that is a validator. Only where it serves
     /// nothing itself.
     pub fn ask_as(mut self, member: impl Signer) -> Self {
@@ -139,7 +148,8 @@ impl Preflight {
         self
     }
 
-    /// Whether they dial without TLS. No unless set: even on loopback, nothing then shows who replied.
+    /// Whether they dial without TLS. No unless set: even on loopback, nothing then shows who replied. That the node may
+    /// serve so is [another matter](Self::serve_plain_http).
     pub fn allow_plain_http(mut self, allowed: bool) -> Self {
         self.dial.plain_http = allowed;
         self
@@ -180,8 +190,8 @@ impl Preflight {
     /// Dropped, it leaves nothing running.
     pub async fn run(mut self) -> Report {
         let mut report = Report::new(self.node.clone(), self.advertised.to_string());
-        if let Some(dir) = &self.disk {
-            report.add(disk::check(dir, self.least_free));
+        if let Some(dir) = self.disk.take() {
+            report.add(disk::check(dir, self.least_free).await);
         }
         let host = self.host.take();
         let caller = match (&host, self.caller.take()) {

@@ -1,8 +1,11 @@
 //! The miner's loop. The chain here only holds a directory, takes its time, and injects faults; the engine does as it is
 //! told.
 
+mod leaving;
 mod listing;
+mod panics;
 mod registering;
+mod scores;
 mod served;
 mod stored;
 
@@ -14,13 +17,13 @@ use std::{
 };
 
 use synapse_core::{
-    BlockNumber, Body, DataDir, Delta, Directory, Endpoint, Epoch, EpochId, Error, FinishReason, Health,
-    InferenceModule, Input, Member, MetricsData, ModelInfo, ModuleCapabilities, NodeId, OperationId, Output,
-    Phase, Registration, Role, Serving, Stake, Subnet, SubnetId, SubnetParams, Task, Watch, WatchSender,
-    Weights, async_trait,
+    BlockNumber, Body, DataDir, Delta, Directory, Endpoint, Epoch, EpochId, Error, ErrorKind, FinishReason,
+    Health, InferenceModule, Input, Member, MetricsData, ModelInfo, ModuleCapabilities, NodeId, OperationId,
+    Output, Phase, Registration, Role, Serving, Stake, Subnet, SubnetId, SubnetParams, Task, Watch,
+    WatchSender, Weights, async_trait,
     keys::{Keypair, Scheme, Signer},
 };
-use synapse_miner::{MinerNode, MinerStatus, Register, StandardMiner};
+use synapse_miner::{Miner, MinerNode, MinerStatus, Register, StandardMiner};
 use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
 
 const FEE: u64 = 10;
@@ -32,9 +35,13 @@ const HERE: &str = "https://miner.example.com:8091";
 enum Fault {
     /// It refuses.
     Refused,
+    /// Its block holds it, and it has no place for the node.
+    Full,
+    /// It is away, and nothing was sent.
+    Away,
     /// It takes it, and its answer is lost.
     AnswerLost,
-    /// It never gets it.
+    /// It never gets it, and nobody knows that.
     Lost,
 }
 
@@ -143,6 +150,7 @@ impl Chain {
         }
         self.note(format!("paid {}", stake.0 + FEE));
         let block = self.0.directory.current().block();
+        let block = block.max(self.0.epochs.current().starts);
         let member = Member::new(node, role).with_stake(stake).with_active_since(block);
         self.set(member.clone());
         member
@@ -172,7 +180,16 @@ impl Subnet for Chain {
         let fault = self.0.faults.lock().unwrap().pop_front();
         match fault {
             Some(Fault::Refused) => return Err(Error::invalid("insufficient_balance", "a scripted refusal")),
-            Some(Fault::Lost) => return Err(Error::unavailable("chain_unreachable", "a scripted failure")),
+            Some(Fault::Full) => {
+                sleep(self.0.block).await;
+                return Err(Error::new(
+                    ErrorKind::Overloaded,
+                    "subnet_full",
+                    "a scripted crowd",
+                ));
+            }
+            Some(Fault::Away) => return Err(Error::unavailable("chain_unreachable", "a scripted failure")),
+            Some(Fault::Lost) => return Err(Error::broken("outcome_unknown", "a scripted loss")),
             _ => {}
         }
         // What was sent is on its way, whatever becomes of whoever sent it.
@@ -329,7 +346,7 @@ async fn opened(data: &Path) -> DataDir {
     }
 }
 
-fn launch(node: MinerNode<StandardMiner>) -> Running {
+fn launch(node: MinerNode<impl Miner>) -> Running {
     let events = Arc::new(Mutex::new(Vec::new()));
     let noted = events.clone();
     let node = node.on_event(move |event| noted.lock().unwrap().push(event.code()));

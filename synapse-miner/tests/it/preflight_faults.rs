@@ -194,6 +194,27 @@ async fn unsigned_replies() {
 }
 
 #[tokio::test]
+async fn a_server_without_tls_for_other_machines() {
+    let (miner, address) = (key(), free_address());
+    let open = |dialled: bool, served: bool| {
+        let advertised = Endpoint::http(&format!("http://{address}")).unwrap();
+        Preflight::new(miner.address().clone(), advertised)
+            .serve(format!("0.0.0.0:{}", address.port()), Engine::HONEST.start())
+            .allow_loopback(true)
+            .allow_plain_http(dialled)
+            .serve_plain_http(served)
+            .run()
+    };
+    let report = open(true, false).await;
+    assert_eq!(failed(&report), ["port", "reachability"], "{report}");
+    assert!(text(&report, "port").contains("without TLS"), "{report}");
+    let report = open(false, true).await;
+    assert_eq!(failed(&report), ["replies"], "{report}");
+    let report = open(true, true).await;
+    assert!(report.is_ok(), "{report}");
+}
+
+#[tokio::test]
 async fn a_server_that_answers_whoever_asks() {
     let miner = key();
     let open = serve(synapse_http::router(Engine::HONEST.start()), Some(miner.clone())).await;

@@ -62,8 +62,9 @@ pub struct Compared {
     pub share: f64,
     /// That, less its part by the first policy.
     pub difference: f64,
-    /// Why, most telling first.
-    pub reasons: Vec<Reason>,
+    /// The most telling reason. A backtest may be over thousands of epochs, so the others are left out: they are stored with
+    /// each.
+    pub reason: Option<Reason>,
 }
 
 /// A miner over all epochs.
@@ -181,7 +182,7 @@ fn column(judged: &Judged) -> BTreeMap<&NodeId, Compared> {
         .map(|score| {
             let compared = Compared {
                 score: score.estimate.map(|estimate| estimate.value),
-                reasons: score.reasons.clone(),
+                reason: score.reasons.first().cloned(),
                 ..Compared::default()
             };
             (&score.miner, compared)

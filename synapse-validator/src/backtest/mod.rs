@@ -15,7 +15,7 @@
 mod comparison;
 mod table;
 
-use std::{fmt, panic::AssertUnwindSafe, path::Path};
+use std::{fmt, panic::AssertUnwindSafe, path::Path, sync::Arc};
 
 use synapse_core::{Error, Weight};
 use tracing::warn;
@@ -53,7 +53,7 @@ impl Backtest {
     /// As [`State::read`].
     pub fn stored(dir: impl AsRef<Path>) -> Result<Self, Error> {
         let records = State::read(dir)?.filter_map(|record| match record {
-            Ok(record) => (record.stage != Stage::Open).then_some(record.evidence),
+            Ok(record) => (record.stage != Stage::Open).then(|| Arc::unwrap_or_clone(record.evidence)),
             Err(error) => {
                 warn!(%error, "left out an epoch");
                 None

@@ -22,7 +22,7 @@ impl fmt::Display for Comparison {
                 }
                 differences(f, miner.by_policy.iter().map(|compared| compared.difference))?;
                 let told = miner.by_policy.last();
-                let reason = told.and_then(|compared| compared.reasons.first());
+                let reason = told.and_then(|compared| compared.reason.as_ref());
                 match reason {
                     Some(reason) => writeln!(f, "  {}: {}", reason.code, reason.text)?,
                     None => writeln!(f)?,

@@ -16,7 +16,10 @@ use super::{
     EpochEvidence, MinerEvidence,
     entry::{self, Entry},
 };
-use crate::pool::{Outcome, Sighting, Witness};
+use crate::pool::{Outcome, Sighting, Witness, blames_caller};
+
+/// A caller whose name is that of [all the others](MinerEvidence::OTHERS).
+const NAMED_OTHERS: &str = "\"others\"";
 
 /// Takes evidence in, for the epoch that is open. A clone is the same log.
 ///
@@ -28,12 +31,15 @@ use crate::pool::{Outcome, Sighting, Witness};
 /// request was asked of [one member alone](crate::pool::Only) is left out: whoever asks that way says so himself
 /// ([`probed`](Self::probed)).
 #[derive(Clone, Default)]
-pub struct EvidenceLog(Arc<Mutex<Option<Open>>>);
+pub struct EvidenceLog(Arc<Mutex<Option<Gathered>>>);
 
-/// The open epoch. Miners are shared with snapshots and copied once they change, so that a snapshot holds nobody up.
-struct Open {
-    epoch: EpochEvidence,
-    miners: BTreeMap<NodeId, Arc<MinerEvidence>>,
+/// What was gathered in the open epoch. Miners are shared with whoever looks and copied once they change, so that a look
+/// holds nobody up.
+#[derive(Clone)]
+pub(crate) struct Gathered {
+    /// All but the miners.
+    pub(crate) epoch: EpochEvidence,
+    pub(crate) miners: BTreeMap<NodeId, Arc<MinerEvidence>>,
 }
 
 impl EvidenceLog {
@@ -46,20 +52,20 @@ impl EvidenceLog {
     /// Opens an epoch, with what was stored of it before a restart, and gives back the one that was open. What comes in from
     /// now on belongs to the new one, which knows the members that are in `evidence`.
     pub fn open(&self, evidence: EpochEvidence) -> Option<EpochEvidence> {
-        let opened = Open::new(evidence);
+        let opened = Gathered::new(evidence);
         let closed = self.lock().replace(opened);
-        closed.map(Open::into_evidence)
+        closed.map(Gathered::into_evidence)
     }
 
     /// What is known of the open epoch, as it is now.
     #[must_use]
     pub fn snapshot(&self) -> Option<EpochEvidence> {
-        let (epoch, miners) = {
-            let open = self.lock();
-            let open = open.as_ref()?;
-            (open.epoch.clone(), open.miners.clone())
-        };
-        Some(Open { epoch, miners }.into_evidence())
+        self.gathered().map(Gathered::into_evidence)
+    }
+
+    /// The same, as long as nothing is copied. Hold it for a moment only: each miner that changes meanwhile is.
+    pub(crate) fn gathered(&self) -> Option<Gathered> {
+        self.lock().clone()
     }
 
     /// The last block that was seen.
@@ -75,6 +81,9 @@ impl EvidenceLog {
         let Some(open) = open.as_mut() else { return };
         let fresh = MinerEvidence::of(member, refused);
         match open.miners.get_mut(&member.node) {
+            Some(known)
+                if (&known.owner, known.stake, known.active_since, &known.refused)
+                    == (&fresh.owner, fresh.stake, fresh.active_since, &fresh.refused) => {}
             Some(known) => {
                 let known = Arc::make_mut(known);
                 (known.owner, known.stake) = (fresh.owner, fresh.stake);
@@ -89,7 +98,7 @@ impl EvidenceLog {
     /// How a miner answered a probe; without one, that it could not be asked any.
     ///
     /// A refusal counts as asked and as nothing else where the probe had to be refused, and is a failure else, whomever it
-    /// blames: this validator knows that what it asked is right.
+    /// blames: this validator knows that what it asked is right. One that blames the caller is `contradicted` as well.
     pub fn probed(&self, miner: &NodeId, probe: Option<&Probe>, answer: &Answer, findings: &[Finding]) {
         let outcome = match &answer.error {
             None => Outcome::Answered,
@@ -101,14 +110,21 @@ impl EvidenceLog {
         let entry = Entry {
             first_content: answer.first_content,
             total: answer.total,
+            waited: answer
+                .total
+                .saturating_sub(answer.first_content.unwrap_or_default()),
             text_bytes: answer.text_bytes,
+            chunks: answer.chunks,
             outcome: &outcome,
         };
+        let blames =
+            matches!(&outcome, Outcome::Failed(_)) && answer.error.as_ref().is_some_and(blames_caller);
         self.of(miner, |miner| {
             entry.count_into(&mut miner.probes);
+            let contradicted = &mut miner.probes.contradicted;
+            *contradicted = contradicted.saturating_add(u64::from(blames));
             for finding in findings {
-                let claim = entry::bounded(&miner.claims, finding.claim.to_string(), entry::MOST_CLAIMS);
-                let tally = miner.claims.entry(claim).or_default();
+                let tally = entry::tally_of(&mut miner.claims, &finding.claim);
                 match &finding.verdict {
                     Verdict::Kept => tally.kept = tally.kept.saturating_add(1),
                     Verdict::Broken(why) => {
@@ -151,7 +167,7 @@ impl EvidenceLog {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Gathered>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -164,29 +180,31 @@ impl Witness for EvidenceLog {
         let entry = Entry {
             first_content: sighting.first_content,
             total: sighting.total,
+            waited: sighting.waited,
             text_bytes: sighting.text_bytes,
+            chunks: sighting.chunks,
             outcome: &sighting.outcome,
         };
         self.of(&sighting.miner, |miner| {
-            let known = sighting
-                .caller
-                .as_ref()
-                .filter(|caller| caller.as_str().len() <= entry::LONGEST_NAME);
-            if let Some(tally) = known.and_then(|caller| miner.users.get_mut(caller)) {
+            let named = sighting.caller.as_ref().map(|caller| match caller.as_str() {
+                MinerEvidence::OTHERS => CallerId::from(NAMED_OTHERS),
+                _ => caller.clone(),
+            });
+            let named = named.filter(|caller| caller.as_str().len() <= entry::LONGEST_NAME);
+            if let Some(tally) = named.as_ref().and_then(|caller| miner.users.get_mut(caller)) {
                 return entry.count_into(tally);
             }
             let others = CallerId::from(MinerEvidence::OTHERS);
             let apart = miner.users.len() - usize::from(miner.users.contains_key(&others));
-            let caller = known
+            let caller = named
                 .filter(|_| apart < MinerEvidence::MOST_CALLERS)
-                .cloned()
                 .unwrap_or(others);
             entry.count_into(miner.users.entry(caller).or_default());
         });
     }
 }
 
-impl Open {
+impl Gathered {
     fn new(mut epoch: EpochEvidence) -> Self {
         let miners = std::mem::take(&mut epoch.miners)
             .into_iter()
@@ -195,7 +213,7 @@ impl Open {
         Self { epoch, miners }
     }
 
-    fn into_evidence(mut self) -> EpochEvidence {
+    pub(crate) fn into_evidence(mut self) -> EpochEvidence {
         self.epoch.miners = self.miners.into_values().map(Arc::unwrap_or_clone).collect();
         self.epoch
     }

@@ -32,7 +32,9 @@ pub struct MinerEvidence {
     /// [`MOST_CALLERS`](Self::MOST_CALLERS) the rest are one.
     #[serde(default)]
     pub users: BTreeMap<CallerId, Tally>,
-    /// What it claims, by the claim's words, and how often that was kept.
+    /// What it claims, and how often that was kept: by the [kind](synapse_core::probe::Claim::kind) of claim and, of one that
+    /// is about a model, its name after a space. `context smollm2` is all that it claims of that model's context, whatever
+    /// the number; `context other` is what is beyond 64 claims.
     #[serde(default)]
     pub claims: BTreeMap<String, ClaimTally>,
     /// Measures of your own, by name: what a verification found, for one. Whatever is not finite is left out where it
@@ -45,7 +47,8 @@ impl MinerEvidence {
     /// Callers that are counted apart.
     pub const MOST_CALLERS: usize = 64;
 
-    /// The caller that is all those beyond [`MOST_CALLERS`](Self::MOST_CALLERS), and those whom nobody knows.
+    /// The caller that is all those beyond [`MOST_CALLERS`](Self::MOST_CALLERS), and those whom nobody knows. One who is called
+    /// so is kept apart, in quotes.
     pub const OTHERS: &str = "others";
 
     /// Nothing yet.
@@ -102,16 +105,25 @@ pub struct Tally {
     pub asked: u64,
     /// Replies that were whole.
     pub answered: u64,
-    /// Failures before any content and within a reply, by the error's code. `asked` less `answered`, these and `dropped` are refusals
-    /// as the caller's fault, which are nobody's failure.
+    /// Failures before any content and within a reply, by the error's code.
     pub failed: BTreeMap<String, u64>,
+    /// Refusals as the caller's fault which somebody contradicted: of what users asked, another miner, who answered it; of
+    /// probes, this validator, who knows that what it asked is right.
+    ///
+    /// Of probes they are among `failed` too. Of users' requests they are not: a miner may send what is truly wrong, and answer
+    /// it himself. `asked` less `answered`, `failed`, these and `dropped` are refusals that nobody contradicted, which are
+    /// nobody's failure.
+    pub contradicted: u64,
     /// Replies that their client did not wait for.
     pub dropped: u64,
     /// Tokens of the replies, estimated from their text at four bytes each.
     pub output_tokens: u64,
-    /// Microseconds to the first content.
+    /// Microseconds to the first content. Where there was none within ten seconds or more, after which the client left or the
+    /// request failed, it is that long.
     pub first_content_us: Distribution,
-    /// Thousandths of a token a second, from the first content to the end.
+    /// Thousandths of a token a second, as a [`Pace`](synapse_core::probe::Pace) has them: from the first content to the end,
+    /// or as far as it came. Of users' requests it is the time in which the miner was waited for; where the client
+    /// took longer to read than the miner to write, there is none.
     pub speed_mtps: Distribution,
 }
 

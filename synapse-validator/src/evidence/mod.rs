@@ -8,6 +8,7 @@ mod epoch;
 mod log;
 mod miner;
 
+pub(crate) use self::log::Gathered;
 pub use self::{
     distribution::Distribution,
     epoch::EpochEvidence,

@@ -42,6 +42,8 @@ pub enum AlertCode {
     MayNotWeigh,
     /// No miner answers: rather this node's network than all of them.
     NoMinerReady,
+    /// Miners are asked less often than they should be.
+    ProbesLate,
     /// Nothing was seen in an epoch that scores could be made of, so nothing was submitted.
     NoOpinion,
     /// The policy panicked, took too long, or returned what are no scores: the last good weights are used.
@@ -72,6 +74,7 @@ impl AlertCode {
             Self::NotAMember => "not_a_member",
             Self::MayNotWeigh => "may_not_weigh",
             Self::NoMinerReady => "no_miner_ready",
+            Self::ProbesLate => "probes_late",
             Self::NoOpinion => "no_opinion",
             Self::PolicyFault => "policy_fault",
             Self::JudgeFault => "judge_fault",
@@ -92,6 +95,9 @@ impl AlertCode {
             Self::NotAMember => "register the validator, and check that it runs with that key",
             Self::MayNotWeigh => "register as a validator, with at least the stake that the subnet asks for",
             Self::NoMinerReady => "check this machine's network; the miners' own reasons are in the log",
+            Self::ProbesLate => {
+                "ask more miners at once (`probe.at_once`), or each less often (`probe.every`)"
+            }
             Self::NoOpinion => "see that the validator reaches its miners and runs for a whole epoch",
             Self::PolicyFault => "run the policy over the stored epoch with a backtest, and correct it",
             Self::JudgeFault => "the panic is in the log; correct the validator's code",

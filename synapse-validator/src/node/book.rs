@@ -1,5 +1,7 @@
 //! What a node thinks of its miners, for those who ask.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use async_trait::async_trait;
 use serde_json::Value;
 use synapse_core::{EpochId, Error, ErrorKind, NodeId, ScoreBook, ScoreReport, SubnetId, SubnetSummary};
@@ -15,6 +17,8 @@ pub(super) struct Book {
     subnet: SubnetId,
     validator: NodeId,
     state: State,
+    /// What was last summed up, and of what.
+    summed_up: Mutex<Option<(Arc<EpochRecord>, SubnetSummary)>>,
 }
 
 impl Book {
@@ -23,14 +27,15 @@ impl Book {
             subnet,
             validator,
             state,
+            summed_up: Mutex::default(),
         }
     }
 
-    async fn scored(&self, epoch: Option<EpochId>) -> Result<std::sync::Arc<EpochRecord>, Error> {
+    async fn scored(&self, epoch: Option<EpochId>) -> Result<Arc<EpochRecord>, Error> {
         let found = match epoch {
             Some(epoch) => self
                 .state
-                .fetch(epoch)
+                .look_up(epoch)
                 .await?
                 .filter(|record| record.opinion.is_some()),
             None => self.state.scored().await?,
@@ -73,6 +78,21 @@ impl ScoreBook for Book {
 
     async fn summary(&self) -> Result<SubnetSummary, Error> {
         let record = self.scored(None).await?;
+        // Anybody may ask, and it is made of all miners.
+        let mut summed_up = self.summed_up.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, summary)) = &*summed_up
+            && Arc::ptr_eq(of, &record)
+        {
+            return Ok(summary.clone());
+        }
+        let summary = self.sum_up(&record);
+        *summed_up = Some((record, summary.clone()));
+        Ok(summary)
+    }
+}
+
+impl Book {
+    fn sum_up(&self, record: &EpochRecord) -> SubnetSummary {
         let opinion = record
             .opinion
             .as_ref()
@@ -92,7 +112,7 @@ impl ScoreBook for Book {
         summary.miners = paid.len();
         summary.first_content_us = median(paid.iter().filter_map(|miner| first_content_us(miner)).collect());
         summary.speed_mtps = median(paid.iter().filter_map(|miner| speed_mtps(miner)).collect());
-        Ok(summary)
+        summary
     }
 }
 

@@ -90,8 +90,8 @@ impl Course {
             self.floor = gathers;
             steps.push(Step::Turn(gathers));
         }
-        // A chain that went back may have forgotten what it had.
-        let came_back = self.before.is_some_and(|before| place(before) != place(now));
+        // A chain that went back may have forgotten what it had; of one that was not seen, nobody knows whether it did.
+        let came_back = self.before.is_none_or(|before| place(before) != place(now));
         match (weighing, stage) {
             (Some(id), Some(Stage::Submitted)) if came_back => steps.push(Step::Weigh(id)),
             (Some(id), Some(Stage::Missed(_))) => {

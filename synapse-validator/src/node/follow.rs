@@ -1,6 +1,10 @@
 //! Following the chain from epoch to epoch.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use synapse_core::{BlockNumber, Directory, Epoch, EpochId, Error};
 use tokio::{
@@ -14,7 +18,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    evidence::{EpochEvidence, MinerEvidence},
+    evidence::{EpochEvidence, Gathered, MinerEvidence},
     judge::Validator,
     state::{EpochRecord, Stage},
 };
@@ -25,7 +29,9 @@ const RECENT: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause before an epoch that was not brought to its end is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Checkpoints in a row at which no miner is ready, before that is said.
+/// A checkpoint that takes a second is followed by so many seconds without one: the open epoch may be large, and its disk slow.
+const REST: u32 = 9;
+/// Looks in a row at which no miner is ready, before that is said.
 const LONELY: u32 = 6;
 
 /// Follows the chain: which epoch evidence belongs to, and what there is to weigh.
@@ -35,7 +41,9 @@ pub(super) struct Follow<V> {
     weighing: JoinSet<EpochId>,
     under_way: BTreeMap<EpochId, AbortHandle>,
     /// The open epoch as it was last stored.
-    stored: Option<EpochEvidence>,
+    stored: Option<Mark>,
+    /// No checkpoint before: one that takes long is made less often.
+    rests_until: Instant,
     pulse: Pulse,
     lonely: u32,
 }
@@ -58,6 +66,7 @@ impl<V: Validator> Follow<V> {
             weighing: JoinSet::new(),
             under_way: BTreeMap::new(),
             stored: None,
+            rests_until: Instant::now(),
             pulse: Pulse::new(),
             lonely: 0,
         };
@@ -100,24 +109,28 @@ impl<V: Validator> Follow<V> {
     /// Stores what came into the open epoch since it was last stored.
     pub(super) async fn checkpoint(&mut self) {
         let shared = self.shared.clone();
-        for (epoch, why) in shared.state.set_aside().await {
+        for (epoch, why) in shared.state.set_aside() {
             shared.alerts.raise(AlertCode::StateCorrupt, Some(epoch), why);
         }
         self.look_for_miners();
-        let Some(seen) = shared
-            .log
-            .snapshot()
-            .filter(|seen| Some(seen.epoch) == self.course.open())
+        let began = Instant::now();
+        if began < self.rests_until {
+            return;
+        }
+        let gathered = shared.log.gathered();
+        let Some(gathered) = gathered.filter(|gathered| Some(gathered.epoch.epoch) == self.course.open())
         else {
             return;
         };
-        if self.stored.as_ref() == Some(&seen) {
-            shared.kept(seen.epoch, shared.state.flush().await);
+        let mark = Mark::of(&gathered);
+        if self.stored.as_ref() == Some(&mark) {
+            shared.kept(mark.epoch.epoch, shared.state.flush().await);
             return;
         }
-        if shared.keep(EpochRecord::open(seen.clone())).await {
-            self.stored = Some(seen);
+        if shared.keep_open(gathered).await {
+            self.stored = Some(mark);
         }
+        self.rests_until = Instant::now() + began.elapsed() * REST;
     }
 
     async fn advance(&mut self, now: Epoch) {
@@ -172,27 +185,27 @@ impl<V: Validator> Follow<V> {
             .map(|enrolled| MinerEvidence::of(&enrolled.member, enrolled.refused.clone()))
             .collect();
         let closed = shared.log.open(next.clone());
+        self.stored = None;
         if let Some(seen) = closed.filter(|seen| seen.subnet == shared.subnet.id() && seen.epoch < epoch) {
             let mut record = EpochRecord::open(seen);
             record.reach(Stage::Closed, shared.block());
             tracing::info!(epoch = %record.epoch(), "an epoch is closed");
             shared.keep(record).await;
         }
-        shared.keep(EpochRecord::open(next.clone())).await;
-        self.stored = Some(next);
+        shared.keep(EpochRecord::open(next)).await;
     }
 
     /// Goes on with an epoch that was open before the node, or this task, was begun again.
-    async fn reopen(&mut self, mut record: EpochRecord) {
+    async fn reopen(&mut self, record: EpochRecord) {
         let shared = &self.shared;
         if shared.log.epoch() == Some((shared.subnet.id(), record.epoch())) {
             return;
         }
-        record.evidence.interruptions = record.evidence.interruptions.saturating_add(1);
-        shared.heard_of(record.evidence.to);
-        shared.log.open(record.evidence.clone());
-        shared.keep(record.clone()).await;
-        self.stored = Some(record.evidence);
+        let mut evidence = Arc::unwrap_or_clone(record.evidence);
+        evidence.interruptions = evidence.interruptions.saturating_add(1);
+        shared.heard_of(evidence.to);
+        shared.log.open(evidence);
+        // With the first checkpoint, which is made at once, the state has it too.
     }
 
     fn weigh(&mut self, epoch: EpochId, after: Duration) {
@@ -257,6 +270,35 @@ impl<V: Validator> Follow<V> {
         if self.shared.roll.current().is_empty() {
             self.shared.enrol(directory);
         }
+    }
+}
+
+/// What was gathered at a moment, to tell whether something came since. It keeps nobody's evidence in memory, nor makes the
+/// log copy any.
+struct Mark {
+    epoch: EpochEvidence,
+    miners: Vec<Weak<MinerEvidence>>,
+}
+
+impl Mark {
+    fn of(gathered: &Gathered) -> Self {
+        Self {
+            epoch: gathered.epoch.clone(),
+            miners: gathered.miners.values().map(Arc::downgrade).collect(),
+        }
+    }
+}
+
+impl PartialEq for Mark {
+    fn eq(&self, other: &Self) -> bool {
+        // A miner's evidence moves where it changes: while it is marked, nothing else comes in its place.
+        self.epoch == other.epoch
+            && self.miners.len() == other.miners.len()
+            && self
+                .miners
+                .iter()
+                .zip(&other.miners)
+                .all(|(one, other)| one.ptr_eq(other))
     }
 }
 

@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | the chain takes weights for the epoch that was just closed | it is scored and submitted, until the chain took it or takes none any more |
 //! | the node was away while weights were taken | the epoch is recorded as missed |
-//! | it is begun again within that time | it goes on where it was: what was intended is sent again under the same operation, which counts once |
+//! | it is begun again within that time | it goes on where it was: what was intended or submitted is sent again under the same operation, which counts once |
 //! | the chain went back to where an epoch was weighed | what it may have forgotten is sent again, under the same operation; no closed evidence changes |
 //! | an epoch was skipped, or had no blocks | nothing: it has no record |
 //! | a weight names somebody who left | that weight is left out, and the rest submitted |
@@ -31,6 +31,7 @@
 //! | `not_a_member` | this validator is none of the subnet's | it is registered | register it, and check that it runs with that key |
 //! | `may_not_weigh` | its stake is below what setting weights takes, or the chain refused it for that | the chain takes its weights | add stake |
 //! | `no_miner_ready` | for half a minute no miner answered (with checkpoints every 5 s) | one does | check this machine's network |
+//! | `probes_late` | all places for questions are taken, and a miner has waited an interval longer than it should | everybody is asked in time | raise `probe.at_once`, or `probe.every` |
 //! | `no_opinion` | nothing was submitted, as there was nothing to say | there is something to submit | see that miners are reached, for a whole epoch |
 //! | `policy_fault` | the policy panicked, took too long or returned what are no scores | it scores an epoch | correct it; a backtest over the stored epoch shows the same |
 //! | `judge_fault` | `admit`, `probe` or `judge` of a [`Validator`] panicked | the next epoch begins | correct it; the panic is in the log |
@@ -74,6 +75,9 @@ use crate::{
     score::ScorePolicy,
     state::State,
 };
+
+/// Miners that are asked at once, where nothing else is said.
+const PROBES_AT_ONCE: usize = 256;
 
 /// Runs a [`Validator`]: see the [module](self) for what it does when.
 ///
@@ -124,7 +128,8 @@ impl ValidatorNode {
             alerts: Alerts::default(),
             settings: Settings {
                 probe_every: Watch::constant(Duration::from_secs(30)),
-                probes_at_once: 64,
+                probes_at_once: PROBES_AT_ONCE,
+                deadline: Duration::from_secs(600),
                 checkpoint_every: Duration::from_secs(5),
                 policy_within: Duration::from_secs(10),
                 // Keyed by the operating system, anew for each.
@@ -193,7 +198,7 @@ impl<V: Validator> ValidatorNode<V> {
         self
     }
 
-    /// Asks at most so many miners at once, 64 by default, at least 1. One that never answers takes a place for as long as its
+    /// Asks at most so many miners at once, 256 by default, at least 1. One that never answers takes a place for as long as its
     /// question may take.
     #[must_use]
     pub fn probes_at_once(mut self, probes: usize) -> Self {
@@ -201,7 +206,16 @@ impl<V: Validator> ValidatorNode<V> {
         self
     }
 
-    /// Stores the open epoch so often, every 5 s by default: a node that is killed loses what it saw since.
+    /// Gives each probe a deadline so far ahead, 600 s by default: a miner sees it, so set what the gateway gives its users'
+    /// requests. How long a probe's answer is waited for is the [probe's](synapse_core::probe::Probe::limit).
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.settings.deadline = deadline;
+        self
+    }
+
+    /// Stores the open epoch so often, every 5 s by default: a node that is killed loses what it saw since. One that takes
+    /// longer to store than a tenth of that is stored less often.
     #[must_use]
     pub fn checkpoint_every(mut self, interval: Duration) -> Self {
         self.settings.checkpoint_every = interval.max(Duration::from_millis(1));

@@ -15,7 +15,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::shared::{Roll, Shared};
+use super::{
+    alert::AlertCode,
+    shared::{Roll, Shared},
+};
 use crate::{
     judge::Validator,
     pool::{MinerPool, Only, random::Random},
@@ -32,8 +35,8 @@ pub(super) struct Probing<V> {
     roll: Arc<Roll>,
     /// Who is asked when.
     due: BTreeSet<(Instant, NodeId)>,
-    /// How many questions each was asked. Those who left and came back go on.
-    asked: BTreeMap<NodeId, u64>,
+    /// The number of each one's next question. Who leaves and comes back begins at another, and so gets other questions.
+    numbers: BTreeMap<NodeId, u64>,
     asking: JoinSet<(Option<Probe>, Answer)>,
     /// Who is being asked, and since when.
     whom: HashMap<Id, (NodeId, Instant)>,
@@ -47,7 +50,7 @@ impl<V: Validator> Probing<V> {
             pool,
             roll: Arc::default(),
             due: BTreeSet::new(),
-            asked: BTreeMap::new(),
+            numbers: BTreeMap::new(),
             asking: JoinSet::new(),
             whom: HashMap::new(),
         }
@@ -63,6 +66,7 @@ impl<V: Validator> Probing<V> {
         loop {
             let next = self.due.first().map(|(when, _)| *when);
             let has_room = self.asking.len() < self.shared.settings.probes_at_once;
+            self.look_at_delay(next, has_room);
             tokio::select! {
                 Some(members) = roll.next() => self.enrolled(members),
                 Some(every) = interval.next() => self.hurried(*every),
@@ -82,7 +86,7 @@ impl<V: Validator> Probing<V> {
     fn enrolled(&mut self, members: Arc<Roll>) {
         let is_asked = |roll: &Roll, node: &NodeId| roll.get(node).is_some_and(|one| one.refused.is_none());
         self.due.retain(|(_, node)| is_asked(&members, node));
-        self.asked.retain(|node, _| members.contains_key(node));
+        self.numbers.retain(|node, _| members.contains_key(node));
         let every = self.every();
         let under_way = self.whom.values().map(|(node, _)| node);
         let listed: HashSet<NodeId> = self
@@ -120,14 +124,17 @@ impl<V: Validator> Probing<V> {
         let Some(member) = self.roll.get(&node).map(|enrolled| enrolled.member.clone()) else {
             return;
         };
-        let number = self.asked.entry(node.clone()).or_default();
-        let (count, seed) = (*number, own_seed(self.shared.settings.seed, &node));
-        *number += 1;
+        let next = self
+            .numbers
+            .entry(node.clone())
+            .or_insert_with(|| first_number(&self.random));
+        let (number, seed) = (*next, own_seed(self.shared.settings.seed, &node));
+        *next += 1;
         let probe = match self.pool.capabilities_of(&node) {
             Some(can) => {
                 let question = self
                     .shared
-                    .guarded("probe", |judge| judge.probe(&member, &can, seed, count));
+                    .guarded("probe", |judge| judge.probe(&member, &can, seed, number));
                 match question.flatten() {
                     Some(probe) => Some(probe),
                     // Nothing to ask it now.
@@ -137,11 +144,11 @@ impl<V: Validator> Probing<V> {
             // It never answered, so nobody knows what to ask; that it is not ready counts all the same.
             None => None,
         };
-        let (mut input, limit) = probe.as_ref().map_or_else(
+        let (input, limit) = probe.as_ref().map_or_else(
             || (Input::chat("", [Message::user("")]), NOT_READY),
             |probe| (probe.input.clone(), probe.limit),
         );
-        input.extensions_mut().insert(Only::new(node.clone()));
+        let input = Only::new(node.clone()).like_a_users(input, self.shared.settings.deadline);
         let pool = self.pool.clone();
         let task = self.asking.spawn(async move {
             let answer = Box::pin(ask(&*pool, input, limit)).await;
@@ -156,6 +163,21 @@ impl<V: Validator> Probing<V> {
             .and_then(|probe| self.shared.guarded("judge", |judge| judge.judge(probe, answer)))
             .unwrap_or_default();
         self.shared.log.probed(&node, probe, answer, &findings);
+    }
+
+    /// Tells the operator where there are not places enough to ask everybody in time.
+    fn look_at_delay(&self, next: Option<Instant>, has_room: bool) {
+        let every = self.every();
+        let is_late = next.is_some_and(|next| next.elapsed() > every);
+        // Of those who wait, whoever is first is asked at once: only where there is room for the next too they are in time.
+        if is_late != has_room {
+            self.shared.alerts.set(AlertCode::ProbesLate, is_late, || {
+                format!(
+                    "with {} questions at once, miners are not asked every {every:?}",
+                    self.shared.settings.probes_at_once
+                )
+            });
+        }
     }
 
     fn every(&self) -> Duration {
@@ -183,6 +205,11 @@ async fn wait_until(when: Option<Instant>) {
         Some(when) => sleep_until(when).await,
         None => std::future::pending().await,
     }
+}
+
+/// Where a member's questions begin: anywhere, and far from where they end.
+fn first_number(random: &Random) -> u64 {
+    u64::try_from(random.below(usize::MAX >> 1)).unwrap_or_default()
 }
 
 /// Each member gets questions of its own, so that none can tell another what will be asked.

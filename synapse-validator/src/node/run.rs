@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{ValidatorNode, alert::AlertCode, follow::Follow, probing::Probing, shared::Shared, show::Show};
-use crate::{judge::Validator, state::EpochRecord};
+use crate::judge::Validator;
 
 /// Pause before a task that panicked is begun again; doubles each time, up to [`PAUSE_MOST`].
 const PAUSE: Duration = Duration::from_millis(100);
@@ -50,10 +50,9 @@ impl<V: Validator> ValidatorNode<V> {
             }
         };
         tasks.set.shutdown().await;
-        let last = shared.log.snapshot();
-        if let Some(seen) = last.filter(|seen| seen.subnet == shared.subnet.id()) {
-            let record = EpochRecord::open(seen);
-            shared.keep(record).await;
+        let last = shared.log.gathered();
+        if let Some(gathered) = last.filter(|last| last.epoch.subnet == shared.subnet.id()) {
+            shared.keep_open(gathered).await;
         }
         ended
     }

@@ -23,7 +23,7 @@ impl<V: Validator> Shared<V> {
     ///
     /// # Errors
     /// What is wrong with the policy.
-    pub(super) async fn score(&self, evidence: &EpochEvidence) -> Result<Opinion, String> {
+    pub(super) async fn score(&self, evidence: &Arc<EpochEvidence>) -> Result<Opinion, String> {
         let Some(busy) = Busy::begin(&self.scoring) else {
             return Err("the policy still works on an earlier epoch".to_owned());
         };

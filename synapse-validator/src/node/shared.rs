@@ -19,7 +19,7 @@ use super::{
     status::{Standing, ValidatorStatus},
 };
 use crate::{
-    evidence::EvidenceLog,
+    evidence::{EvidenceLog, Gathered},
     judge::Validator,
     pool::MinerPool,
     state::{EpochRecord, State},
@@ -41,6 +41,7 @@ pub(super) struct Enrolled {
 pub(super) struct Settings {
     pub(super) probe_every: Watch<Duration>,
     pub(super) probes_at_once: usize,
+    pub(super) deadline: Duration,
     pub(super) checkpoint_every: Duration,
     pub(super) policy_within: Duration,
     pub(super) seed: u64,
@@ -188,6 +189,12 @@ impl<V: Validator> Shared<V> {
     pub(super) async fn keep(&self, record: EpochRecord) -> bool {
         let epoch = record.epoch();
         self.kept(epoch, self.state.put(record).await)
+    }
+
+    /// Stores the open epoch, in the same way.
+    pub(super) async fn keep_open(&self, gathered: Gathered) -> bool {
+        let epoch = gathered.epoch.epoch;
+        self.kept(epoch, self.state.put_open(gathered).await)
     }
 
     /// Tells the operator whether storing worked.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use super::{
     status::{LastEpoch, MinerState, MinerStatus, ValidatorStatus},
 };
 use crate::{
-    evidence::{EpochEvidence, MinerEvidence, Tally},
+    evidence::{MinerEvidence, Tally},
     judge::Validator,
     state::{EpochRecord, Stage},
 };
@@ -26,8 +26,27 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Makes the status once a second, as long as somebody follows it.
 pub(super) struct Show<V> {
     shared: Arc<Shared<V>>,
-    /// Replies of each miner in the open epoch, and when there was the last new one.
-    seen: BTreeMap<NodeId, (u64, Option<Instant>)>,
+    seen: BTreeMap<NodeId, Seen>,
+}
+
+/// What was seen of a miner in the open epoch.
+#[derive(Debug, Default)]
+struct Seen {
+    /// What it was counted from. A miner's evidence moves where it changes: as long as it is there, the counts are right.
+    evidence: Weak<MinerEvidence>,
+    counts: Counts,
+    /// When there was the last new reply.
+    when: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    asked: u64,
+    answered: u64,
+    failed: u64,
+    output_tokens: u64,
+    first_content_us: Option<u64>,
+    speed_mtps: Option<u64>,
 }
 
 impl<V: Validator> Show<V> {
@@ -80,20 +99,23 @@ impl<V: Validator> Show<V> {
         });
         let scored = shared.state.scored().await?;
         status.scored = scored.as_ref().map(|record| record.epoch());
-        let evidence = shared.log.snapshot();
-        status.gathering = evidence.as_ref().map(|evidence| evidence.epoch);
-        status.miners = self.miners(evidence.as_ref(), scored.as_deref());
+        let gathered = shared.log.gathered();
+        status.gathering = gathered.as_ref().map(|gathered| gathered.epoch.epoch);
+        let seen = gathered.map(|gathered| gathered.miners).unwrap_or_default();
+        status.miners = self.miners(&seen, scored.as_deref());
         status.alerts = shared.alerts.active();
         Ok(status)
     }
 
-    fn miners(&mut self, evidence: Option<&EpochEvidence>, scored: Option<&EpochRecord>) -> Vec<MinerStatus> {
+    fn miners(
+        &mut self,
+        seen: &BTreeMap<NodeId, Arc<MinerEvidence>>,
+        scored: Option<&EpochRecord>,
+    ) -> Vec<MinerStatus> {
         let shared = self.shared.clone();
         let roll = shared.roll.current();
-        let seen = evidence
-            .map(|evidence| evidence.miners.as_slice())
-            .unwrap_or_default();
-        let names: BTreeSet<&NodeId> = roll.keys().chain(seen.iter().map(|miner| &miner.miner)).collect();
+        let names: BTreeSet<&NodeId> = roll.keys().chain(seen.keys()).collect();
+        let weight: u64 = scored.map_or(0, all_weight);
         self.seen.retain(|node, _| names.contains(node));
         names
             .into_iter()
@@ -109,30 +131,37 @@ impl<V: Validator> Show<V> {
                 let mut status = MinerStatus::new(node.clone(), state);
                 status.why = enrolled.and_then(|enrolled| enrolled.refused.clone());
                 if let Some(record) = scored {
-                    judged(&mut status, record);
+                    judged(&mut status, record, weight);
                 }
-                if let Some(miner) = evidence.and_then(|evidence| evidence.miner(node)) {
-                    counted(&mut status, miner);
-                }
-                status.seen_secs_ago = self
-                    .last_seen(node, status.answered)
-                    .map(|when| when.elapsed().as_secs());
+                let seen = self.look_at(node, seen.get(node));
+                seen.counts.show_in(&mut status);
+                status.seen_secs_ago = seen.when.map(|when| when.elapsed().as_secs());
                 status
             })
             .collect()
     }
 
-    fn last_seen(&mut self, node: &NodeId, answered: u64) -> Option<Instant> {
-        let (before, when) = self.seen.entry(node.clone()).or_default();
-        if answered > *before {
-            *when = Some(Instant::now());
+    fn look_at(&mut self, node: &NodeId, miner: Option<&Arc<MinerEvidence>>) -> &Seen {
+        let seen = self.seen.entry(node.clone()).or_default();
+        let evidence = miner.map(Arc::downgrade).unwrap_or_default();
+        if !seen.evidence.ptr_eq(&evidence) {
+            let counts = miner.map_or_else(Counts::default, |miner| Counts::of(miner));
+            if counts.answered > seen.counts.answered {
+                seen.when = Some(Instant::now());
+            }
+            (seen.evidence, seen.counts) = (evidence, counts);
         }
-        *before = answered;
-        *when
+        seen
     }
 }
 
-fn judged(status: &mut MinerStatus, record: &EpochRecord) {
+fn all_weight(record: &EpochRecord) -> u64 {
+    let weights = record.intent.as_ref().map(|intent| intent.weights.as_slice());
+    let weights = weights.unwrap_or_default().iter();
+    weights.map(|weight| u64::from(weight.value)).sum()
+}
+
+fn judged(status: &mut MinerStatus, record: &EpochRecord, all_weight: u64) {
     let score = record
         .opinion
         .as_ref()
@@ -142,26 +171,33 @@ fn judged(status: &mut MinerStatus, record: &EpochRecord) {
         .and_then(|score| score.reasons.first())
         .map(|reason| reason.text.clone());
     status.weight = record.weight(&status.node);
-    let all = record
-        .intent
-        .as_ref()
-        .map(|intent| intent.weights.as_slice())
-        .unwrap_or_default();
-    let sum: u64 = all.iter().map(|weight| u64::from(weight.value)).sum();
-    let share = |weight: u16| (u64::from(weight) * 1_000_000).checked_div(sum);
+    let share = |weight: u16| (u64::from(weight) * 1_000_000).checked_div(all_weight);
     status.share_ppm = status
         .weight
         .and_then(share)
         .map(|share| u32::try_from(share).expect("at most a million"));
 }
 
-fn counted(status: &mut MinerStatus, miner: &MinerEvidence) {
-    let tallies = || miner.users.values().chain([&miner.probes]);
-    let sum = |count: fn(&Tally) -> u64| tallies().map(count).fold(0, u64::saturating_add);
-    status.asked = sum(|tally| tally.asked);
-    status.answered = sum(|tally| tally.answered);
-    status.failed = sum(Tally::failures);
-    status.output_tokens = sum(|tally| tally.output_tokens);
-    status.first_content_us = first_content_us(miner);
-    status.speed_mtps = speed_mtps(miner);
+impl Counts {
+    fn of(miner: &MinerEvidence) -> Self {
+        let tallies = || miner.users.values().chain([&miner.probes]);
+        let sum = |count: fn(&Tally) -> u64| tallies().map(count).fold(0, u64::saturating_add);
+        Self {
+            asked: sum(|tally| tally.asked),
+            answered: sum(|tally| tally.answered),
+            failed: sum(Tally::failures),
+            output_tokens: sum(|tally| tally.output_tokens),
+            first_content_us: first_content_us(miner),
+            speed_mtps: speed_mtps(miner),
+        }
+    }
+
+    fn show_in(self, status: &mut MinerStatus) {
+        status.asked = self.asked;
+        status.answered = self.answered;
+        status.failed = self.failed;
+        status.output_tokens = self.output_tokens;
+        status.first_content_us = self.first_content_us;
+        status.speed_mtps = self.speed_mtps;
+    }
 }

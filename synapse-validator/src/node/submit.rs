@@ -111,19 +111,14 @@ impl<V: Validator> Shared<V> {
                 )
             });
         }
-        let good = |record: &EpochRecord| {
-            record
-                .intent
-                .as_ref()
-                .is_some_and(|intent| intent.from_epoch.is_none())
-        };
-        let last = self.state.newest(good).await.map_err(|error| error.to_string())?;
-        let Some((from, intent)) = last
+        let last = self.state.weighed().await.map_err(|error| error.to_string())?;
+        let Some((last, intent)) = last
             .as_ref()
             .and_then(|last| Some((last.epoch(), last.intent.as_ref()?)))
         else {
             return Err("the policy failed, and there are no earlier weights".to_owned());
         };
+        let from = intent.from_epoch.unwrap_or(last);
         without(&intent.weights, |node| !stays(node))
             .map(|weights| (weights, Some(from)))
             .ok_or_else(|| "the policy failed, and no miner of the earlier weights is left".to_owned())
@@ -138,6 +133,10 @@ impl<V: Validator> Shared<V> {
                 late += 1;
                 if !unsure {
                     return self.miss(record, "the chain did not take them in time").await;
+                }
+                if late > LATE_CALLS && record.stage == Stage::Submitted {
+                    // It had them, and nobody says that it went back behind that.
+                    return self.alerts.clear(AlertCode::SubmissionFailing);
                 }
                 if late > LATE_CALLS {
                     return self

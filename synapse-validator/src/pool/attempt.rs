@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use synapse_core::{Chunk, Deadline, Ending, Error, ErrorKind, Input, NodeId, Output, Pending, Tap};
+use synapse_core::{
+    Chunk, Deadline, Ending, Error, ErrorKind, Input, NodeId, Output, Pending, RequestId, Tap,
+};
 use tokio::time::Instant;
 
 use super::{
@@ -10,8 +12,16 @@ use super::{
     failover::Verdict,
     miner::{Miner, bounded},
     roster::Roster,
+    wait::Wait,
     witness::{Outcome, Report},
 };
+
+/// What stands in for a deadline that the clock cannot count to.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+/// A caller who gives a member less time than this may have given it too little; who gives it more waited for it.
+const TIME_ENOUGH: Duration = Duration::from_secs(30);
+/// A reply that nothing came of for so long has stalled.
+const STALLED: Duration = Duration::from_secs(10);
 
 /// Members that must not be asked for a request: an extension of the input, set by whoever already has their answer.
 ///
@@ -59,6 +69,23 @@ impl Only {
     pub fn node(&self) -> &NodeId {
         &self.0
     }
+
+    /// `input` for this member alone, with what a user's brings along from a gateway's door, where it has none yet: a
+    /// [`RequestId`] and a [`Deadline`] after `within`. A member sees both, and would know who asks by their absence.
+    #[must_use]
+    pub fn like_a_users(self, mut input: Input, within: Duration) -> Input {
+        let brought = input.extensions_mut();
+        if brought.get::<RequestId>().is_none() {
+            brought.insert(RequestId::unique());
+        }
+        if brought.get::<Deadline>().is_none() {
+            let now = Instant::now();
+            let end = now.checked_add(within).unwrap_or_else(|| now + FAR);
+            brought.insert(Deadline::at(end));
+        }
+        brought.insert(self);
+        input
+    }
 }
 
 /// Which attempt of a request this is, counted from 1: an extension of the input that a member gets.
@@ -105,6 +132,7 @@ pub(super) async fn ask(
             .capabilities()
             .is_none_or(|can| input.model().map_or(true, |model| can.model(model).is_some())),
         answered: false,
+        wait: Wait::default(),
         report,
     });
     let answering = miner.module().run_inference(input);
@@ -119,7 +147,8 @@ pub(super) async fn ask(
             pending.tap_mut().answered();
             // A member cannot claim to be another.
             output.head = std::mem::take(&mut output.head).with_served_by(miner.node().clone());
-            Ok(output.map_body(|body| miner.silence().end(body)))
+            let wait = pending.tap_mut().wait.clone();
+            Ok(output.map_body(|body| miner.silence().end(body, wait)))
         }
         Err(error) => {
             refusal = pending.tap_mut().keep_refusal(&error);
@@ -142,6 +171,8 @@ struct UnderWay {
     /// Whether the member says that it serves the model.
     claimed: bool,
     answered: bool,
+    /// How long it was waited for since it answered.
+    wait: Wait,
     report: Option<Report>,
 }
 
@@ -173,9 +204,18 @@ impl UnderWay {
         }
     }
 
-    /// Whether the member had the time that a caller gave it and no more: a deadline of a millisecond is no fault of its.
-    fn ran_out(&self, error: &Error) -> bool {
-        error.kind() == ErrorKind::Timeout && self.deadline.is_some_and(|end| end <= Instant::now())
+    /// Whether the caller's deadline is over.
+    fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|end| end <= Instant::now())
+    }
+
+    /// Whether the member let a caller's deadline go by. A deadline of a millisecond is no fault of its, and neither is one
+    /// that ends a reply which still came.
+    fn let_it_go_by(&self) -> bool {
+        let given = self
+            .deadline
+            .map(|end| end.saturating_duration_since(self.started));
+        given.is_some_and(|given| given >= TIME_ENOUGH) && (!self.answered || self.wait.lately() >= STALLED)
     }
 
     /// Counts it for load and ejection, and says what became of it.
@@ -184,6 +224,12 @@ impl UnderWay {
             Ending::Complete => {
                 self.miner.succeeded();
                 return Outcome::Answered;
+            }
+            // A layer above may be the first to see that it is too late.
+            Ending::Dropped if self.is_over() && self.let_it_go_by() => {
+                self.miner.observe(Observation::Failed(self.started.elapsed()));
+                self.roster.note_failure(&self.miner);
+                return Outcome::Failed("deadline_exceeded".to_owned());
             }
             Ending::Dropped => {
                 if !self.answered {
@@ -194,9 +240,9 @@ impl UnderWay {
             Ending::Broken(error) => (error, self.started.elapsed()),
         };
         let code = error.code().to_owned();
-        if self.ran_out(error) {
+        if error.kind() == ErrorKind::Timeout && self.is_over() && !self.let_it_go_by() {
             self.miner.observe(Observation::Abandoned(taken));
-            return Outcome::Refused(code);
+            return Outcome::Dropped;
         }
         match self.verdict(error) {
             // Believed or not once somebody else was asked, and no sign of speed either way.
@@ -226,7 +272,7 @@ impl Tap for UnderWay {
         self.miner.exit();
         let outcome = self.settle(ending);
         if let Some(report) = self.report.take() {
-            report.tell(outcome);
+            report.tell(outcome, self.wait.all());
         }
     }
 }

@@ -35,6 +35,11 @@ impl Verdict {
     }
 }
 
+/// Whether an error says that the request is at fault.
+pub(crate) fn blames_caller(error: &Error) -> bool {
+    Verdict::of(error) == Verdict::CallersFault
+}
+
 /// Whether a failure says that everybody would fail so.
 fn is_final(error: &Error) -> bool {
     let of_the_gateway = matches!(
@@ -98,7 +103,7 @@ impl Failures {
         }
     }
 
-    /// Somebody answered the request after all: whoever refused it as the caller's fault failed.
+    /// Somebody answered the request after all: to the pool, whoever refused it as the caller's fault failed.
     pub(super) fn contradicted(self, roster: &Roster) {
         let Some(refusal) = self.refusal else { return };
         let Refusal {
@@ -111,7 +116,7 @@ impl Failures {
         miner.observe(Observation::Failed(after));
         roster.note_failure(&miner);
         if let Some(report) = report {
-            report.correct(Outcome::Failed(error.code().to_owned()));
+            report.correct(Outcome::Contradicted(error.code().to_owned()));
         }
     }
 

@@ -30,6 +30,7 @@ mod settings;
 mod silence;
 mod snapshot;
 mod tend;
+mod wait;
 mod witness;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -42,6 +43,7 @@ use synapse_core::{
 };
 use tokio::{sync::Mutex, time::Instant};
 
+pub(crate) use self::failover::blames_caller;
 pub use self::{
     attempt::{Attempt, Excluded, Only},
     balance::{Balance, Candidates, Load, Meter, Observation, P2c, PeakEwma},
@@ -69,7 +71,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A request fails over before its first content to miners not tried yet, up to [`attempts`](MinerPool::attempts): after
 /// an error that may be different elsewhere, a refusal, a reply without content, or a panic. An error that is the
 /// caller's fault is believed once a second miner agrees (see the [module](self)). A request that its client dropped is
-/// no failure of the miner.
+/// no failure of the miner, and neither is one whose deadline its caller set less than 30 s ahead; a longer one that goes by
+/// is, unless content still came within its last 10 s.
 ///
 /// A miner whose module speaks another [`interface`](MinerPool::interface) than the pool's is not asked, and one that
 /// cannot be connected is no member: the metric `pool.unreachable` counts those. As long as some miner was not tried
@@ -197,7 +200,10 @@ impl MinerPool {
     /// Whether a member answered when it was last looked at, so that it can be asked.
     #[must_use]
     pub fn is_ready(&self, node: &NodeId) -> bool {
-        self.roster.snapshot().member(node).is_some_and(|miner| miner.is_ready())
+        self.roster
+            .snapshot()
+            .member(node)
+            .is_some_and(|miner| miner.is_ready())
     }
 
     /// Waits so long for the first miners when it is initialised, 10 s by default.

@@ -10,6 +10,8 @@ use futures_core::Stream;
 use synapse_core::{Body, Chunk, Error, ErrorKind};
 use tokio::sync::watch;
 
+use super::wait::Wait;
+
 /// Looks in a row left without an answer after which nobody waits for a first content any longer. As many missed looks
 /// make a member one that is not asked.
 const TO_TURN_AWAY: u32 = 2;
@@ -77,14 +79,15 @@ impl Silence {
         }
     }
 
-    /// `body`, until the member stays silent for too long, or left.
-    pub(super) fn end(&self, body: Body) -> Body {
+    /// `body`, until the member stays silent for too long, or left. How long that is waited for goes into `wait`.
+    pub(super) fn end(&self, body: Body, wait: Wait) -> Body {
         let standing = self.0.subscribe();
         body.wrap(|body| Heard {
             body,
             change: Box::pin(change(standing.clone())),
             standing,
             quiet: false,
+            wait,
         })
     }
 }
@@ -101,6 +104,7 @@ struct Heard {
     change: Pin<Box<dyn Future<Output = watch::Receiver<Standing>> + Send>>,
     /// Nothing came since the last look without an answer.
     quiet: bool,
+    wait: Wait,
 }
 
 async fn change(mut standing: watch::Receiver<Standing>) -> watch::Receiver<Standing> {
@@ -115,7 +119,15 @@ impl Stream for Heard {
     type Item = Result<Chunk, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
+        let polled = self.poll(cx);
+        self.wait.note(&polled);
+        polled
+    }
+}
+
+impl Heard {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Chunk, Error>>> {
+        let this = self;
         if *this.standing.borrow() == Standing::Left {
             return Poll::Ready(Some(Err(left())));
         }

@@ -36,6 +36,10 @@ pub struct Sighting {
     pub first_content: Option<Duration>,
     /// From asking to the end. A client that reads slowly makes it longer.
     pub total: Duration,
+    /// How much of the time after the first content the member was waited for: what its client took to read is not in it.
+    pub waited: Duration,
+    /// Chunks with text.
+    pub chunks: u32,
     /// Bytes of text in the reply, reasoning and arguments of tool calls included. What nobody here can read counts as none,
     /// so that nobody is paid for noise.
     pub text_bytes: u64,
@@ -53,6 +57,8 @@ impl Sighting {
             only: false,
             first_content: None,
             total: Duration::ZERO,
+            waited: Duration::ZERO,
+            chunks: 0,
             text_bytes: 0,
             outcome,
         }
@@ -65,12 +71,14 @@ impl Sighting {
 pub enum Outcome {
     /// The reply was whole.
     Answered,
-    /// It failed, with an error of this code: also where it had no room, or refused as the caller's fault what another
-    /// member then answered.
+    /// It failed, with an error of this code: also where it had no room, or let go by a deadline of 30 s or more.
     Failed(String),
-    /// It was refused as the caller's fault, or the caller's deadline ran out: nobody's failure.
+    /// It refused with an error of this code, as the caller's fault, what another member then answered. One of the two is
+    /// wrong, and who is, nobody here can tell: whoever answers anything contradicts what is rightly refused.
+    Contradicted(String),
+    /// It was refused as the caller's fault: nobody's failure.
     Refused(String),
-    /// Its client left, or another attempt won.
+    /// Its client left, or gave it less than 30 s that are over, or another attempt won.
     Dropped,
 }
 
@@ -85,20 +93,14 @@ pub(super) struct Report {
 impl Report {
     /// Of a request to `miner` that is sent now.
     pub(super) fn new(witness: Arc<dyn Witness>, miner: NodeId, input: &Input, only: bool) -> Self {
+        let caller = input.extensions().get::<Caller>();
         Self {
             witness,
             started: Instant::now(),
             sighting: Sighting {
-                miner,
-                caller: input
-                    .extensions()
-                    .get::<Caller>()
-                    .map(|caller| caller.id().clone()),
+                caller: caller.map(|caller| caller.id().clone()),
                 only,
-                first_content: None,
-                total: Duration::ZERO,
-                text_bytes: 0,
-                outcome: Outcome::Dropped,
+                ..Sighting::new(miner, Outcome::Dropped)
             },
             told: false,
         }
@@ -111,6 +113,7 @@ impl Report {
     pub(super) fn note(&mut self, chunk: &Chunk) {
         let bytes = text_bytes(chunk);
         self.sighting.text_bytes = self.sighting.text_bytes.saturating_add(bytes);
+        self.sighting.chunks = self.sighting.chunks.saturating_add(u32::from(bytes > 0));
     }
 
     /// It is over, and may still be seen otherwise: what is told unless somebody says more.
@@ -119,9 +122,10 @@ impl Report {
         self.sighting.outcome = outcome;
     }
 
-    /// It went like this.
-    pub(super) fn tell(mut self, outcome: Outcome) {
+    /// It went like this, and its member was waited for so long since its first content.
+    pub(super) fn tell(mut self, outcome: Outcome, waited: Duration) {
         self.ended(outcome);
+        self.sighting.waited = waited;
         self.hand_over();
     }
 

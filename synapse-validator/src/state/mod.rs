@@ -19,31 +19,32 @@ mod files;
 mod header;
 mod read;
 mod record;
+mod shelf;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
+    time::Duration,
 };
 
-use synapse_core::{DataDir, EpochId, Error, NodeId, SubnetId};
+use synapse_core::{EpochId, Error, ErrorKind, NodeId, SubnetId};
+use tokio::{sync::Semaphore, time::timeout};
 
 #[cfg(feature = "failpoints")]
 pub use self::fault::{cut_power, skip_syncs};
-use self::header::Header;
+use self::shelf::Shelf;
 pub use self::{
     read::Records,
     record::{EpochRecord, Intent, Opinion, Stage},
 };
+use crate::evidence::Gathered;
 
 /// The version of what is stored.
 const VERSION: u32 = 2;
-/// Epochs that are kept, where nothing else is said.
-const KEEP: usize = 1000;
-/// Records that are kept at hand, of those that are on the disk.
-const AT_HAND: usize = 4;
-/// Records that wait for a disk that can be written.
-const MOST_UNSAVED: usize = 64;
+/// Old epochs that are read at once for those who ask: whoever may ask must not keep the disk and the cores busy.
+const READERS: usize = 2;
+/// How long one who asks waits for that.
+const READERS_WAIT: Duration = Duration::from_secs(10);
 
 /// Where a validator keeps its epochs. A clone is the same.
 ///
@@ -59,24 +60,8 @@ const MOST_UNSAVED: usize = 64;
 /// ```
 #[derive(Debug, Clone)]
 pub struct State {
-    shelf: Arc<Mutex<Shelf>>,
-    is_on_disk: bool,
-}
-
-#[derive(Debug)]
-struct Shelf {
-    dir: Option<PathBuf>,
-    /// No other process has the epochs while this lives.
-    _lock: Option<DataDir>,
-    header: Option<Header>,
-    keep: usize,
-    known: BTreeSet<EpochId>,
-    at_hand: BTreeMap<EpochId, Arc<EpochRecord>>,
-    /// What could not be written yet.
-    unsaved: BTreeSet<EpochId>,
-    set_aside: Vec<(EpochId, String)>,
-    /// The newest epoch that was scored, once that was asked.
-    scored: Option<Option<Arc<EpochRecord>>>,
+    shelf: Arc<Shelf>,
+    readers: Arc<Semaphore>,
 }
 
 impl State {
@@ -85,35 +70,19 @@ impl State {
     /// # Errors
     /// `state_newer`, `state_unreadable`, `state_unwritable`, and what [`DataDir::open`] fails with.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, Error> {
-        let dir = dir.into();
-        let lock = DataDir::open(files::epochs(&dir))?;
-        let header = Header::read(&dir)?;
-        let mut shelf = Shelf::new(Some(dir.clone()));
-        shelf.known = files::list(&dir)?;
-        shelf._lock = Some(lock);
-        files::sweep(&dir)?;
-        if let Some(header) = header {
-            shelf.header = Some(shelf.migrate(&dir, header)?);
-        }
-        Ok(Self {
-            shelf: Arc::new(Mutex::new(shelf)),
-            is_on_disk: true,
-        })
+        Shelf::open(dir.into()).map(Self::of)
     }
 
     /// One that ends with the process: for tests and trials.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self {
-            shelf: Arc::new(Mutex::new(Shelf::new(None))),
-            is_on_disk: false,
-        }
+        Self::of(Shelf::in_memory())
     }
 
     /// Keeps so many epochs, 1,000 by default, at least 2: the open one and the one before it.
     #[must_use]
     pub fn keep(self, epochs: usize) -> Self {
-        self.lock().keep = epochs.max(2);
+        self.shelf.keep(epochs.max(2));
         self
     }
 
@@ -128,7 +97,7 @@ impl State {
     /// Which epochs are stored, in their order.
     #[must_use]
     pub fn epochs(&self) -> Vec<EpochId> {
-        self.lock().known.iter().copied().collect()
+        self.shelf.epochs()
     }
 
     /// One epoch. `None` where it is not stored, or cannot be read and was set aside. Reads a file.
@@ -136,7 +105,7 @@ impl State {
     /// # Errors
     /// `state_newer`, `state_unreadable` where the disk fails.
     pub fn get(&self, epoch: EpochId) -> Result<Option<Arc<EpochRecord>>, Error> {
-        self.lock().get(epoch)
+        self.shelf.get(epoch)
     }
 
     /// Says whose it is, or checks that it was said so before.
@@ -144,21 +113,7 @@ impl State {
     /// # Errors
     /// `state_foreign`, `state_unwritable`.
     pub(crate) fn claim(&self, subnet: SubnetId, validator: &NodeId) -> Result<(), Error> {
-        let mut shelf = self.lock();
-        if let Some(header) = &shelf.header {
-            return header.check(subnet, validator);
-        }
-        // Where the header was lost, the epochs still say whose they are.
-        if let Some(record) = shelf.newest(|_| true)? {
-            Header::new(record.evidence.subnet, record.evidence.validator.clone())
-                .check(subnet, validator)?;
-        }
-        let header = Header::new(subnet, validator.clone());
-        if let Some(dir) = &shelf.dir {
-            header.write(dir)?;
-        }
-        shelf.header = Some(header);
-        Ok(())
+        self.shelf.claim(subnet, validator)
     }
 
     /// Stores an epoch. Where that fails it is kept in memory, and tried again with the next one.
@@ -166,11 +121,16 @@ impl State {
     /// # Errors
     /// `state_unwritable`; `epoch_closed` where it would change what was seen in a closed epoch.
     pub(crate) async fn put(&self, record: EpochRecord) -> Result<(), Error> {
-        self.change(move |shelf| {
-            shelf.take(record)?;
-            shelf.write()
-        })
-        .await
+        self.change(move |shelf| shelf.put(record)).await
+    }
+
+    /// Stores the open epoch. What it takes to copy and write it holds up nobody.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub(crate) async fn put_open(&self, gathered: Gathered) -> Result<(), Error> {
+        self.change(move |shelf| shelf.put(EpochRecord::open(gathered.into_evidence())))
+            .await
     }
 
     /// Stores what could not be stored before.
@@ -178,7 +138,7 @@ impl State {
     /// # Errors
     /// `state_unwritable`.
     pub(crate) async fn flush(&self) -> Result<(), Error> {
-        self.change(Shelf::write).await
+        self.change(Shelf::flush).await
     }
 
     /// As [`get`](Self::get), where the disk may take its time.
@@ -202,153 +162,69 @@ impl State {
     /// # Errors
     /// As [`get`](Self::get).
     pub(crate) async fn scored(&self) -> Result<Option<Arc<EpochRecord>>, Error> {
-        self.change(|shelf| {
-            if shelf.scored.is_none() {
-                shelf.scored = Some(shelf.newest(|record| record.opinion.is_some())?);
-            }
-            Ok(shelf.scored.clone().flatten())
+        self.change(Shelf::scored).await
+    }
+
+    /// The newest epoch whose weights were made, or the one whose weights it has where its policy failed.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) async fn weighed(&self) -> Result<Option<Arc<EpochRecord>>, Error> {
+        self.change(Shelf::weighed).await
+    }
+
+    /// As [`get`](Self::get), for somebody who may ask for anything, and often.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and `book_busy`.
+    pub(crate) async fn look_up(&self, epoch: EpochId) -> Result<Option<Arc<EpochRecord>>, Error> {
+        if let Some(record) = self.shelf.at_hand(epoch) {
+            return Ok(Some(record));
+        }
+        let place = timeout(READERS_WAIT, self.readers.clone().acquire_owned()).await;
+        let place = place.map_err(|_| busy(epoch))?;
+        self.change(move |shelf| {
+            // Until it is read, whether or not anybody still waits for it.
+            let _place = place;
+            shelf.get(epoch)
         })
         .await
     }
 
     /// The epochs that were set aside since this was last asked, and why.
-    pub(crate) async fn set_aside(&self) -> Vec<(EpochId, String)> {
-        let taken = self
-            .change(|shelf| Ok(std::mem::take(&mut shelf.set_aside)))
-            .await;
-        taken.unwrap_or_default()
+    pub(crate) fn set_aside(&self) -> Vec<(EpochId, String)> {
+        self.shelf.set_aside()
     }
 
     /// Does what may wait for a disk where that holds up nobody.
     async fn change<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut Shelf) -> Result<T, Error> + Send + 'static,
+        change: impl FnOnce(&Shelf) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        if !self.is_on_disk {
-            return change(&mut self.lock());
+        if !self.shelf.is_on_disk() {
+            return change(&self.shelf);
         }
-        let state = self.clone();
-        tokio::task::spawn_blocking(move || change(&mut state.lock()))
+        let shelf = self.shelf.clone();
+        tokio::task::spawn_blocking(move || change(&shelf))
             .await
             .map_err(|error| {
                 Error::internal("state_task_failed", "what reads and writes epochs failed").with_source(error)
             })?
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn of(shelf: Shelf) -> Self {
+        Self {
+            shelf: Arc::new(shelf),
+            readers: Arc::new(Semaphore::new(READERS)),
+        }
     }
 }
 
-impl Shelf {
-    fn new(dir: Option<PathBuf>) -> Self {
-        Self {
-            dir,
-            _lock: None,
-            header: None,
-            keep: KEEP,
-            known: BTreeSet::new(),
-            at_hand: BTreeMap::new(),
-            unsaved: BTreeSet::new(),
-            set_aside: Vec::new(),
-            scored: None,
-        }
-    }
-
-    /// Rewrites what an older version wrote. Each file says its own version, so where this is cut it begins again.
-    fn migrate(&mut self, dir: &Path, header: Header) -> Result<Header, Error> {
-        if header.version == VERSION {
-            return Ok(header);
-        }
-        for epoch in self.known.clone() {
-            if let Some(record) = self.get(epoch)? {
-                files::write(dir, &record)?;
-            }
-        }
-        let header = header.renewed();
-        header.write(dir)?;
-        Ok(header)
-    }
-
-    fn get(&mut self, epoch: EpochId) -> Result<Option<Arc<EpochRecord>>, Error> {
-        if let Some(record) = self.at_hand.get(&epoch) {
-            return Ok(Some(record.clone()));
-        }
-        let Some(dir) = self.dir.as_ref().filter(|_| self.known.contains(&epoch)) else {
-            return Ok(None);
-        };
-        match files::read(dir, epoch) {
-            Ok(record) => Ok(record.map(Arc::new)),
-            Err(error) if error.code() == files::CORRUPT => {
-                let mut why = error.message().to_owned();
-                if let Err(error) = files::set_aside(dir, epoch) {
-                    why = format!("{why}, and it could not be set aside: {error}");
-                }
-                self.known.remove(&epoch);
-                self.set_aside.push((epoch, why));
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn newest(&mut self, wanted: impl Fn(&EpochRecord) -> bool) -> Result<Option<Arc<EpochRecord>>, Error> {
-        for epoch in self.known.clone().into_iter().rev() {
-            if let Some(record) = self.get(epoch)?.filter(|record| wanted(record)) {
-                return Ok(Some(record));
-            }
-        }
-        Ok(None)
-    }
-
-    fn take(&mut self, record: EpochRecord) -> Result<(), Error> {
-        let epoch = record.epoch();
-        if let Some(before) = self.get(epoch)? {
-            record.may_replace(&before)?;
-        }
-        let record = Arc::new(record);
-        if let Some(scored) = &mut self.scored
-            && record.opinion.is_some()
-            && scored.as_ref().is_none_or(|scored| scored.epoch() <= epoch)
-        {
-            *scored = Some(record.clone());
-        }
-        self.known.insert(epoch);
-        self.at_hand.insert(epoch, record);
-        self.unsaved.insert(epoch);
-        // A disk that fails for so long takes more than the oldest of these along.
-        while self.unsaved.len() > MOST_UNSAVED {
-            let oldest = self.unsaved.pop_first();
-            oldest.and_then(|epoch| self.at_hand.remove(&epoch));
-        }
-        Ok(())
-    }
-
-    fn write(&mut self) -> Result<(), Error> {
-        while let Some(epoch) = self.unsaved.first().copied() {
-            if let (Some(dir), Some(record)) = (&self.dir, self.at_hand.get(&epoch)) {
-                files::write(dir, record)?;
-            }
-            self.unsaved.remove(&epoch);
-        }
-        self.trim()
-    }
-
-    /// Forgets the oldest epochs, and of those that are on the disk what need not be at hand.
-    fn trim(&mut self) -> Result<(), Error> {
-        while self.known.len() > self.keep {
-            let Some(oldest) = self.known.pop_first() else {
-                break;
-            };
-            self.at_hand.remove(&oldest);
-            self.unsaved.remove(&oldest);
-            if let Some(dir) = &self.dir {
-                files::remove(dir, oldest)?;
-            }
-        }
-        while self.dir.is_some() && self.at_hand.len() > AT_HAND {
-            self.at_hand.pop_first();
-        }
-        Ok(())
-    }
+fn busy(epoch: EpochId) -> Error {
+    Error::new(
+        ErrorKind::Overloaded,
+        "book_busy",
+        format!("epoch {epoch} was not read: others are, and were not within {READERS_WAIT:?}"),
+    )
+    .with_hint("ask again later, or leave the epoch out for the last one that was scored")
 }

@@ -1,5 +1,7 @@
 //! What is stored of an epoch.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use synapse_core::{BlockNumber, EpochId, Error, NodeId, OperationId, Weights};
 
@@ -18,7 +20,7 @@ pub struct EpochRecord {
     /// The last block that was heard of when it got there.
     pub since: BlockNumber,
     /// What was seen. Never changes once the epoch is closed.
-    pub evidence: EpochEvidence,
+    pub evidence: Arc<EpochEvidence>,
     /// What the policy made of it.
     #[serde(default)]
     pub opinion: Option<Opinion>,
@@ -83,7 +85,8 @@ pub struct Intent {
 impl EpochRecord {
     /// An epoch that is open.
     #[must_use]
-    pub fn open(evidence: EpochEvidence) -> Self {
+    pub fn open(evidence: impl Into<Arc<EpochEvidence>>) -> Self {
+        let evidence = evidence.into();
         Self {
             version: VERSION,
             stage: Stage::Open,
@@ -121,6 +124,11 @@ impl EpochRecord {
         }
     }
 
+    /// Whether a policy scored it.
+    pub(super) fn is_scored(&self) -> bool {
+        self.opinion.is_some()
+    }
+
     /// The same, a stage further.
     pub(crate) fn reach(&mut self, stage: Stage, block: BlockNumber) {
         self.stage = stage;
@@ -132,7 +140,8 @@ impl EpochRecord {
     /// # Errors
     /// `epoch_closed`.
     pub(super) fn may_replace(&self, before: &Self) -> Result<(), Error> {
-        if before.stage == Stage::Open || (self.stage != Stage::Open && self.evidence == before.evidence) {
+        let is_same = || Arc::ptr_eq(&self.evidence, &before.evidence) || self.evidence == before.evidence;
+        if before.stage == Stage::Open || (self.stage != Stage::Open && is_same()) {
             return Ok(());
         }
         Err(Error::internal(

@@ -61,7 +61,7 @@ fn two_policies_stand_side_by_side() {
     let [standard, own] = &first.by_policy[..] else {
         panic!("{first:?}")
     };
-    assert_eq!(standard.reasons[0].code, "availability");
+    assert_eq!(standard.reason.as_ref().unwrap().code, "availability");
     assert!((own.share - 1.0 / 3.0).abs() < 1e-12);
     assert!((own.difference - (own.share - standard.share)).abs() < 1e-12);
     assert!(own.difference > 0.05 && standard.difference == 0.0);

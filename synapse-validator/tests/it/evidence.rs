@@ -2,16 +2,19 @@
 
 use std::{thread, time::Duration};
 
+use futures_util::{StreamExt, stream};
 use synapse_core::{
-    BlockNumber, EpochId, Error, ErrorKind, Input, Member, Message, NodeId, Role, Stake, SubnetId,
+    BlockNumber, Body, Chunk, Delta, EpochId, Error, ErrorKind, FinishReason, Input, Member, Message, NodeId,
+    Output, Role, Stake, SubnetId,
     probe::{Answer, Claim, Finding, Probe, ask},
-    testkit::Echo,
+    testkit::{Echo, Scripted},
 };
 use synapse_validator::{
     EvidenceLog,
-    evidence::{Distribution, EpochEvidence, MinerEvidence, Tally},
+    evidence::{EpochEvidence, MinerEvidence, Tally},
     pool::{Outcome, Sighting, Witness},
 };
+use tokio::time::sleep;
 
 fn node(name: &str) -> NodeId {
     NodeId::from(name)
@@ -35,7 +38,8 @@ fn sighting(miner: &str, caller: &str, outcome: Outcome) -> Sighting {
     sighting.caller = Some(caller.into());
     sighting.first_content = Some(Duration::from_millis(250));
     sighting.total = Duration::from_millis(1250);
-    sighting.text_bytes = 200;
+    sighting.waited = Duration::from_secs(1);
+    (sighting.chunks, sighting.text_bytes) = (10, 200);
     sighting
 }
 
@@ -59,35 +63,129 @@ fn requests_are_counted_by_how_they_went() {
         Outcome::Answered,
         Outcome::Failed("timeout".into()),
         Outcome::Refused("bad_model".into()),
+        Outcome::Contradicted("bad_model".into()),
         Outcome::Dropped,
     ] {
         log.saw(&sighting("a", "alice", outcome));
     }
     let a = seen(&log, "a");
     let alice = &a.users[&"alice".into()];
-    assert_eq!((alice.asked, alice.answered, alice.dropped), (5, 2, 1));
+    assert_eq!((alice.asked, alice.answered, alice.dropped), (6, 2, 1));
     assert_eq!((alice.failures(), alice.failed["timeout"]), (1, 1));
+    assert_eq!((alice.contradicted, alice.decided()), (1, 3));
     assert_eq!(alice.output_tokens, 100);
     let quarter = alice.first_content_us.quantile(500).unwrap();
     assert!((242_188..=250_000).contains(&quarter), "{quarter}");
     let speed = alice.speed_mtps.quantile(500).unwrap();
     assert!((48_438..=50_000).contains(&speed), "{speed}");
-    assert_eq!(alice.speed_mtps.count(), 2);
+    // What failed or was dropped within its reply counts as far as it came.
+    assert_eq!((alice.first_content_us.count(), alice.speed_mtps.count()), (4, 4));
     assert_eq!(a.probes, Tally::default());
 }
 
-#[test]
-fn text_that_comes_at_once_or_is_short_says_nothing_about_speed() {
+/// The speeds, in thousandths of a token a second, that a request of these times and this text leaves.
+fn speeds(outcome: Outcome, change: impl FnOnce(&mut Sighting)) -> Option<u64> {
     let log = open(&["a"]);
-    let mut short = sighting("a", "alice", Outcome::Answered);
-    short.text_bytes = 28;
-    log.saw(&short);
-    let mut at_once = sighting("a", "alice", Outcome::Answered);
-    at_once.total = at_once.first_content.unwrap();
-    log.saw(&at_once);
-    let a = seen(&log, "a");
-    assert_eq!(a.users[&"alice".into()].speed_mtps.count(), 0);
-    assert_eq!(a.users[&"alice".into()].first_content_us.count(), 2);
+    let mut request = sighting("a", "alice", outcome);
+    change(&mut request);
+    log.saw(&request);
+    seen(&log, "a").users[&"alice".into()].speed_mtps.quantile(500)
+}
+
+#[test]
+fn text_that_comes_at_once_is_as_fast_as_the_whole_of_it() {
+    // 50 tokens after a quarter of a second.
+    let at_once = speeds(Outcome::Answered, |request| {
+        request.total = request.first_content.unwrap();
+        request.waited = Duration::ZERO;
+    });
+    assert!(
+        at_once.is_some_and(|speed| (193_750..=200_000).contains(&speed)),
+        "{at_once:?}"
+    );
+    let one_piece = speeds(Outcome::Answered, |request| request.chunks = 1);
+    assert!(
+        one_piece.is_some_and(|speed| (38_750..=40_000).contains(&speed)),
+        "{one_piece:?}"
+    );
+    assert_eq!(speeds(Outcome::Answered, |request| request.text_bytes = 28), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_users_reply_and_a_probes_have_one_rule_of_speed() {
+    for pieces in [1, 2, 5] {
+        let module = Scripted::new(move |_| async move {
+            let deltas = (0..pieces).map(|_| "sixteen bytes ok".repeat(4));
+            let chunks = stream::iter(deltas).then(|text| async {
+                sleep(Duration::from_millis(400)).await;
+                Ok(Chunk::delta(Delta::text(text)))
+            });
+            let end = Ok(Chunk::delta(Delta::finish(FinishReason::Stop)).into_last());
+            Ok(Output::new(Body::new(Box::pin(
+                chunks.chain(stream::iter([end])),
+            ))))
+        });
+        let input = Input::chat("scripted", [Message::user("hello")]);
+        let answer = ask(&module, input, Duration::from_secs(60)).await;
+        let log = open(&["a"]);
+        log.probed(&node("a"), None, &answer, &[]);
+        let mut user = sighting("a", "alice", Outcome::Answered);
+        (user.first_content, user.total) = (answer.first_content, answer.total);
+        user.waited = answer.total - answer.first_content.unwrap();
+        (user.text_bytes, user.chunks) = (answer.text_bytes, answer.chunks);
+        log.saw(&user);
+        let a = seen(&log, "a");
+        assert_eq!(a.probes.speed_mtps, a.users[&"alice".into()].speed_mtps);
+        let (told, kept) = (
+            answer.tokens_per_second().unwrap(),
+            a.probes.speed_mtps.quantile(500).unwrap(),
+        );
+        let kept = kept as f64 / 1000.0;
+        assert!(kept <= told && kept >= told * 31.0 / 32.0, "{told} {kept}");
+    }
+}
+
+#[test]
+fn what_a_client_takes_to_read_is_no_time_of_the_miners() {
+    // It read for nine seconds what was waited for in one.
+    let slow = |outcome| speeds(outcome, |request| request.total += Duration::from_secs(8));
+    assert_eq!((slow(Outcome::Answered), slow(Outcome::Dropped)), (None, None));
+    let a_little = speeds(Outcome::Answered, |request| {
+        request.total += Duration::from_millis(500);
+    });
+    assert!(
+        a_little.is_some_and(|speed| (48_438..=50_000).contains(&speed)),
+        "{a_little:?}"
+    );
+}
+
+#[test]
+fn whoever_stalls_until_his_client_leaves_has_the_time_that_was_waited() {
+    let firsts = |outcome: Outcome, waited: u64| {
+        let log = open(&["a"]);
+        let mut request = sighting("a", "alice", outcome);
+        (request.first_content, request.waited) = (None, Duration::ZERO);
+        (request.total, request.chunks, request.text_bytes) = (Duration::from_secs(waited), 0, 0);
+        log.saw(&request);
+        seen(&log, "a").users[&"alice".into()]
+            .first_content_us
+            .quantile(500)
+    };
+    for outcome in [Outcome::Dropped, Outcome::Failed("timeout".into())] {
+        assert_eq!(firsts(outcome.clone(), 9), None);
+        let long = firsts(outcome, 20).unwrap();
+        assert!((19_375_000..=20_000_000).contains(&long), "{long}");
+    }
+    assert_eq!(firsts(Outcome::Refused("wrong".into()), 20), None);
+    // After one word nothing more.
+    let stalled = |seconds: u64| {
+        speeds(Outcome::Dropped, |request| {
+            (request.chunks, request.text_bytes) = (1, 4);
+            request.waited = Duration::from_secs(seconds);
+            request.total = request.first_content.unwrap() + request.waited;
+        })
+    };
+    assert_eq!((stalled(9), stalled(20)), (None, Some(50)));
 }
 
 #[tokio::test]
@@ -130,7 +228,7 @@ async fn probes_are_counted_apart_with_what_they_found() {
     );
     assert_eq!(a.probes.failed["probe_timeout"], 1);
     assert_eq!(a.claims["streaming"].kept, 2);
-    assert_eq!(a.claims["the model big"].why.as_deref(), Some("it is not there"));
+    assert_eq!(a.claims["model big"].why.as_deref(), Some("it is not there"));
     assert!(a.users.is_empty());
 
     // Whoever refuses what is right blames the validator in vain.
@@ -139,8 +237,45 @@ async fn probes_are_counted_apart_with_what_they_found() {
         Input::chat("m", [Message::user("hello")]),
         Duration::from_secs(1),
     );
+    assert_eq!(seen(&log, "a").probes.contradicted, 0);
     log.probed(&node("a"), Some(&right), &answer(Some(refused)).await, &[]);
-    assert_eq!(seen(&log, "a").probes.failed["wrong"], 1);
+    let probes = seen(&log, "a").probes;
+    assert_eq!((probes.failed["wrong"], probes.contradicted), (1, 1));
+}
+
+#[tokio::test]
+async fn another_number_is_no_other_claim() {
+    let log = open(&["a"]);
+    for tokens in 0..200 {
+        let claim = Claim::Context("m".into(), tokens);
+        let why = format!("{tokens} tokens are claimed");
+        log.probed(
+            &node("a"),
+            None,
+            &answer(None).await,
+            &[Finding::broken(claim, why)],
+        );
+    }
+    for model in 0..100 {
+        let claim = Claim::Model(format!("m{model}"));
+        log.probed(&node("a"), None, &answer(None).await, &[Finding::kept(claim)]);
+    }
+    let claims = seen(&log, "a").claims;
+    assert_eq!(claims["context m"].broken, 200);
+    assert_eq!(claims["context m"].why.as_deref(), Some("199 tokens are claimed"));
+    assert_eq!((claims.len(), claims["model other"].kept), (65, 100 - 63));
+}
+
+#[test]
+fn a_caller_who_is_called_as_all_the_others_is_counted_apart() {
+    let log = open(&["a"]);
+    log.saw(&sighting("a", MinerEvidence::OTHERS, Outcome::Answered));
+    let mut nobody = sighting("a", "", Outcome::Dropped);
+    nobody.caller = None;
+    log.saw(&nobody);
+    let users = seen(&log, "a").users;
+    assert_eq!(users[&"\"others\"".into()].answered, 1);
+    assert_eq!(users[&MinerEvidence::OTHERS.into()].dropped, 1);
 }
 
 #[test]
@@ -269,37 +404,4 @@ fn nothing_is_lost_while_snapshots_are_taken() {
     for miner in ["a", "b"] {
         assert_eq!(seen(&log, miner).users[&"alice".into()].answered, 10_000);
     }
-}
-
-#[test]
-fn a_distribution_knows_its_values_to_a_32nd_whatever_their_order() {
-    let values: Vec<u64> = (0..64)
-        .flat_map(|shift| {
-            [1, 3, 7, 1023]
-                .map(|value: u64| value.wrapping_shl(shift))
-                .into_iter()
-        })
-        .chain([0, u64::MAX, u64::MAX - 1])
-        .collect();
-    let (mut forth, mut back, mut merged) = <(Distribution, Distribution, Distribution)>::default();
-    for (one, other) in values.iter().zip(values.iter().rev()) {
-        forth.add(*one);
-        back.add(*other);
-        let mut alone = Distribution::default();
-        alone.add(*one);
-        let known = alone.quantile(500).unwrap();
-        assert!(
-            known <= *one && one - known <= one / 32,
-            "{one} is known as {known}"
-        );
-        merged.merge(&alone);
-    }
-    assert_eq!(forth, back);
-    assert_eq!(forth, merged);
-    assert_eq!(forth.count(), values.len() as u64);
-    assert_eq!(forth.quantile(0), Some(0));
-    let last = forth.quantile(1000).unwrap();
-    assert_eq!(forth.quantile(u32::MAX), Some(last));
-    assert!(u64::MAX - last <= u64::MAX / 32);
-    assert_eq!(Distribution::default().quantile(500), None);
 }

@@ -139,6 +139,39 @@ fn the_same_evidence_is_the_same_bytes_in_whatever_order_it_was_written() {
     assert_eq!(serde_json::to_string(&zeros).unwrap(), bytes);
 }
 
+#[test]
+fn a_distribution_knows_its_values_to_a_32nd_whatever_their_order() {
+    let values: Vec<u64> = (0..64)
+        .flat_map(|shift| {
+            [1, 3, 7, 1023]
+                .map(|value: u64| value.wrapping_shl(shift))
+                .into_iter()
+        })
+        .chain([0, u64::MAX, u64::MAX - 1])
+        .collect();
+    let (mut forth, mut back, mut merged) = <(Distribution, Distribution, Distribution)>::default();
+    for (one, other) in values.iter().zip(values.iter().rev()) {
+        forth.add(*one);
+        back.add(*other);
+        let mut alone = Distribution::default();
+        alone.add(*one);
+        let known = alone.quantile(500).unwrap();
+        assert!(
+            known <= *one && one - known <= one / 32,
+            "{one} is known as {known}"
+        );
+        merged.merge(&alone);
+    }
+    assert_eq!(forth, back);
+    assert_eq!(forth, merged);
+    assert_eq!(forth.count(), values.len() as u64);
+    assert_eq!(forth.quantile(0), Some(0));
+    let last = forth.quantile(1000).unwrap();
+    assert_eq!(forth.quantile(u32::MAX), Some(last));
+    assert!(u64::MAX - last <= u64::MAX / 32);
+    assert_eq!(Distribution::default().quantile(500), None);
+}
+
 proptest! {
     #[test]
     fn what_was_stored_gives_the_same_scores_bit_for_bit(

@@ -1,6 +1,6 @@
 //! Whatever a chain says, in whatever order, and wherever the node is killed in between.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use synapse_core::{BlockNumber, Epoch, EpochId, Phase};
 use tokio::{runtime::Builder, time::sleep};
@@ -44,7 +44,7 @@ async fn check(said: &[Epoch], kill: bool) {
     let mut world = World::of_two();
     let mut node = run(world.node().checkpoint_every(Duration::from_millis(500)));
     sleep(Duration::from_secs(3)).await;
-    let mut closed: Vec<(u64, synapse_validator::evidence::EpochEvidence)> = Vec::new();
+    let mut closed: Vec<(u64, Arc<synapse_validator::evidence::EpochEvidence>)> = Vec::new();
     for now in said {
         world.chain.say(*now);
         sleep(Duration::from_secs(3)).await;

@@ -1,6 +1,9 @@
 //! How a node asks its miners.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use synapse_core::{
     EpochId, Error, ErrorKind, Member, ModuleCapabilities, Watch,
@@ -10,7 +13,7 @@ use synapse_validator::{ScorePolicy, Validator};
 use tokio::time::sleep;
 
 use crate::{
-    fleet::{Miner, endless_reply},
+    fleet::{Miner, endless_reply, reply},
     node_world::{Answered, World, question, run},
 };
 
@@ -122,6 +125,72 @@ async fn who_joins_is_asked_and_who_leaves_is_asked_no_more() {
     assert!(world.miners["b"].asked() > 6);
     assert_eq!(world.miners["a"].asked(), left);
     assert!(world.probes(1, "a") > 0, "what was seen of it stays");
+}
+
+/// Keeps the seeds and numbers of its questions.
+#[derive(Clone, Default)]
+struct Numbering(Arc<Mutex<Vec<(u64, u64)>>>);
+
+impl Validator for Numbering {
+    fn probe(&self, _: &Member, _: &ModuleCapabilities, seed: u64, number: u64) -> Option<Probe> {
+        self.0.lock().unwrap().push((seed, number));
+        Some(question())
+    }
+
+    fn policy(&self) -> &dyn ScorePolicy {
+        &Answered
+    }
+}
+
+/// The numbers of a miner's questions, who leaves after ten seconds and comes back.
+async fn numbers_of_one_who_comes_back(seed: u64) -> (Vec<u64>, Vec<u64>) {
+    let (world, asked) = (World::of([("a", Miner::good())]), Numbering::default());
+    let node = run(world.node().seed(seed).judge(asked.clone()));
+    let numbers = || {
+        let asked = std::mem::take(&mut *asked.0.lock().unwrap());
+        asked.into_iter().map(|(_, number)| number).collect()
+    };
+    sleep(Duration::from_secs(10)).await;
+    let before = numbers();
+    world.chain.leave("a");
+    sleep(Duration::from_secs(5)).await;
+    world.chain.join_miner("a");
+    sleep(Duration::from_secs(10)).await;
+    node.stop().await.unwrap();
+    (before, numbers())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_and_comes_back_is_asked_other_questions() {
+    let (before, after) = numbers_of_one_who_comes_back(5).await;
+    for numbers in [&before, &after] {
+        assert!(numbers.len() > 5, "{numbers:?}");
+        assert!(
+            numbers.windows(2).all(|pair| pair[1] == pair[0] + 1),
+            "{numbers:?}"
+        );
+    }
+    assert!(after.iter().all(|number| !before.contains(number)));
+    let (again, _) = numbers_of_one_who_comes_back(5).await;
+    assert_eq!(again[0], before[0], "a run repeats from its seed");
+    let (other, _) = numbers_of_one_who_comes_back(6).await;
+    assert_ne!(other[0], before[0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_interval_cannot_be_held_the_operator_is_told() {
+    let slow = Miner::new(|_| async {
+        sleep(Duration::from_secs(3)).await;
+        Ok(reply())
+    });
+    let world = World::of([("a", slow.clone()), ("b", slow.clone()), ("c", slow.clone())]);
+    let node = run(world.node().probes_at_once(1));
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.alerts(), ["probes_late"]);
+    slow.set_script(|_| async { Ok(reply()) });
+    sleep(Duration::from_secs(30)).await;
+    node.stop().await.unwrap();
+    assert_eq!(world.alerts(), ["probes_late", "probes_late is over"]);
 }
 
 /// Admits all but `b`, claims to have found `a` lying, and panics where it is told to.

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use serde_json::Value;
-use synapse_core::{Epoch, Phase};
+use synapse_core::{Epoch, Error, Phase};
 use synapse_validator::State;
 use tempfile::{TempDir, tempdir};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -61,18 +61,65 @@ async fn restarted(folder: &Path, now: Epoch) -> (usize, Vec<u64>, &'static str)
 
 #[tokio::test(start_paused = true)]
 async fn goes_on_from_each_stage_while_the_window_is_open() {
-    for stage in ["open", "closed", "scored", "intended"] {
+    // What was submitted is sent once more: this chain went back while the node was down.
+    for stage in ["open", "closed", "scored", "intended", "submitted"] {
         let folder = submitted().await;
         rewind(folder.path(), stage);
         let went = restarted(folder.path(), epoch(1, Phase::Weighing)).await;
         assert_eq!(went, (1, vec![1], "submitted"), "{stage}");
     }
-    let folder = submitted().await;
-    let went = restarted(folder.path(), epoch(1, Phase::Weighing)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_chain_forgot_while_the_node_was_down_is_sent_again_and_else_counts_once() {
+    for went_back in [false, true] {
+        let mut world = World::of_two();
+        let node = run(world.node());
+        sleep(Duration::from_secs(8)).await;
+        world.chain.weighing(1);
+        sleep(Duration::from_secs(1)).await;
+        node.kill().await;
+        assert_eq!(world.stages()[0], (1, "submitted"));
+        if went_back {
+            world.chain.forget(1);
+        }
+        world.restarted();
+        let node = run(world.node());
+        sleep(Duration::from_secs(3)).await;
+        node.stop().await.unwrap();
+        let calls = world.chain.calls();
+        assert_eq!(
+            (calls.len(), &calls[0]),
+            (2, &calls[1]),
+            "the same operation and weights"
+        );
+        assert_eq!(world.chain.weighed(), [1]);
+        assert_eq!(world.stages()[0], (1, "submitted"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_submitted_stays_so_where_the_chain_cannot_be_asked_after_a_restart() {
+    let mut world = World::of_two();
+    let node = run(world.node());
+    sleep(Duration::from_secs(8)).await;
+    world.chain.weighing(1);
+    sleep(Duration::from_secs(1)).await;
+    node.kill().await;
+    world.restarted();
+    world.chain.fail_often(
+        100,
+        &Error::unavailable("unreachable", "the chain cannot be reached"),
+    );
+    let node = run(world.node());
+    sleep(Duration::from_secs(5)).await;
+    world.chain.serving(2);
+    sleep(Duration::from_secs(120)).await;
+    node.stop().await.unwrap();
+    assert_eq!(world.stages()[0], (1, "submitted"));
     assert_eq!(
-        went,
-        (0, vec![], "submitted"),
-        "what was submitted is not sent again"
+        world.alerts(),
+        ["submission_failing", "submission_failing is over"]
     );
 }
 

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use synapse_core::{CallerId, EpochId, Error, Input, Message};
-use synapse_validator::node::{MinerState, ValidatorStatus};
+use synapse_validator::{
+    State,
+    node::{MinerState, ValidatorStatus},
+};
 use tokio::time::sleep;
 
 use crate::{
@@ -100,6 +103,32 @@ async fn a_miner_is_told_what_his_score_was_made_of() {
     let summary = book.summary().await.unwrap();
     assert_eq!((summary.epoch.0, summary.miners), (1, 1));
     assert!(summary.first_content_us.is_some());
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_epochs_are_read_from_the_disk_for_as_many_as_ask() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::of_two();
+    world.state = State::open(folder.path()).unwrap();
+    let node = world.node();
+    let book = node.book();
+    let node = run(node);
+    for id in 1..=12 {
+        world.epoch(id).await;
+    }
+    let asked = (0..60).map(|at| {
+        let book = book.clone();
+        async move { book.report(&"a".into(), Some(EpochId(1 + at % 12))).await }
+    });
+    let reports = futures_util::future::join_all(asked).await;
+    for (at, report) in (0..).zip(reports) {
+        let report = report.unwrap();
+        assert_eq!(
+            (report.epoch.0, report.outcome.as_str()),
+            (1 + at % 12, "submitted")
+        );
+    }
     node.stop().await.unwrap();
 }
 

@@ -5,12 +5,21 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream};
 use synapse_core::{
-    Body, Caller, Deadline, Delta, Error, ErrorKind, FinishReason, InferenceModule, Input, Output, Retry,
-    ToolCall,
+    BlockNumber, Body, Caller, Chunk, Deadline, Delta, EpochId, Error, ErrorKind, FinishReason,
+    InferenceModule, Input, Member, ModuleExt, Output, RequestId, Retry, Role, SubnetId, ToolCall,
+    layers::DeadlineLayer,
 };
-use synapse_validator::pool::{MinerPool, Only, Outcome, Sighting, Witness};
-use tokio::time::{Instant, sleep};
+use synapse_validator::{
+    EvidenceLog,
+    evidence::EpochEvidence,
+    pool::{MinerPool, Only, Outcome, Sighting, Witness},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 
 use crate::fleet::{Fleet, Miner, ask, chat_with, endless_reply, read, reply, reply_then};
 
@@ -89,7 +98,8 @@ async fn a_whole_reply_is_told_with_its_times_and_its_text() {
     assert_eq!(told.caller, Some("alice".into()));
     assert_eq!(told.first_content, Some(Duration::from_millis(300)));
     assert_eq!(told.total, Duration::from_secs(1));
-    assert_eq!(told.text_bytes, 10);
+    assert_eq!((told.text_bytes, told.chunks), (10, 3));
+    assert_eq!(told.waited, Duration::ZERO, "its client took the time");
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +125,8 @@ async fn every_attempt_is_told_as_the_pool_takes_it() {
     check(Miner::failing(error(ErrorKind::Overloaded)), failed()).await;
     check(Miner::failing(error(ErrorKind::NotFound)), failed()).await;
     // It spoke of the caller's fault, and another one answered.
-    check(Miner::failing(error(ErrorKind::Invalid)), failed()).await;
+    let contradicted = Outcome::Contradicted("scripted".into());
+    check(Miner::failing(error(ErrorKind::Invalid)), contradicted).await;
     let panics = Miner::new(|_| async { panic!("scripted") });
     check(panics, Outcome::Failed("module_panicked".into())).await;
 }
@@ -165,17 +176,125 @@ async fn endings_of_a_body_are_told() {
     let (pool, notes) = watched(&Fleet::of([("a", &endless)])).await;
     drop(pool.run_inference(ask("m")).await.unwrap());
     assert_eq!(notes.told(), [("a".into(), Outcome::Dropped)]);
+}
 
-    let late = Miner::new(|_| async {
-        sleep(Duration::from_millis(10)).await;
+#[tokio::test(start_paused = true)]
+async fn a_callers_deadline_excuses_a_miner_where_it_was_short() {
+    async fn check(given: u64, miner: &Miner, expect: Outcome) {
+        // As a gateway has it, and as a module that keeps the deadline itself.
+        let (pool, notes) = watched(&Fleet::of([("a", miner)])).await;
+        let layered = pool.with(DeadlineLayer::new(Duration::from_secs(given)));
+        let output = layered.run_inference(ask("m")).await;
+        if let Ok(output) = output {
+            read(output).await.unwrap_err();
+        }
+        assert_eq!(notes.told(), [("a".into(), expect)], "{given} s");
+    }
+    let late = || Outcome::Failed("deadline_exceeded".into());
+    let silent = Miner::new(|_| std::future::pending());
+    check(5, &silent, Outcome::Dropped).await;
+    check(29, &silent, Outcome::Dropped).await;
+    check(30, &silent, late()).await;
+    check(200, &silent, late()).await;
+    let stalls = Miner::new(|_| async { Ok(endless_reply()) });
+    check(20, &stalls, Outcome::Dropped).await;
+    check(40, &stalls, late()).await;
+    // Slow it may be, but it goes on.
+    let goes_on = Miner::new(|_| async { Ok(reply_every(Duration::from_secs(1))) });
+    check(40, &goes_on, Outcome::Dropped).await;
+
+    let itself = Miner::new(|input: Input| async move {
+        let end = input.extensions().get::<Deadline>().unwrap().instant();
+        tokio::time::sleep_until(end).await;
         Err(error(ErrorKind::Timeout))
     });
-    let (pool, notes) = watched(&Fleet::of([("a", &late)])).await;
-    let mut input = ask("m");
-    let end = Instant::now() + Duration::from_millis(5);
-    input.extensions_mut().insert(Deadline::at(end));
-    pool.run_inference(input).await.unwrap_err();
-    assert_eq!(notes.told(), [("a".into(), refused())], "it had no time");
+    for (given, expect) in [(5, Outcome::Dropped), (40, failed())] {
+        let (pool, notes) = watched(&Fleet::of([("a", &itself)])).await;
+        let mut input = ask("m");
+        let end = Instant::now() + Duration::from_secs(given);
+        input.extensions_mut().insert(Deadline::at(end));
+        pool.run_inference(input).await.unwrap_err();
+        assert_eq!(notes.told(), [("a".into(), expect)], "{given} s");
+    }
+}
+
+/// A word every so often, for ever.
+fn reply_every(pause: Duration) -> Output {
+    let words = stream::repeat(()).then(move |()| async move {
+        sleep(pause).await;
+        Ok(Chunk::delta(Delta::text("some words ")))
+    });
+    Output::new(Body::new(Box::pin(words)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_time_in_which_a_miner_is_waited_for_is_its_own() {
+    // Twenty words in two seconds, whoever reads them.
+    let miner = Miner::new(|_| async {
+        let (sender, receiver) = mpsc::channel(100);
+        tokio::spawn(async move {
+            for _ in 0..20 {
+                sleep(Duration::from_millis(100)).await;
+                let _ = sender.send(Ok(Chunk::delta(Delta::text("a few words ")))).await;
+            }
+            let end = Chunk::delta(Delta::finish(FinishReason::Stop)).into_last();
+            let _ = sender.send(Ok(end)).await;
+        });
+        let words = stream::unfold(receiver, |mut receiver| async {
+            Some((receiver.recv().await?, receiver))
+        });
+        Ok(Output::new(Body::new(Box::pin(words))))
+    });
+    let log = EvidenceLog::new();
+    log.open(EpochEvidence::new(
+        SubnetId(7),
+        "v".into(),
+        EpochId(1),
+        BlockNumber(1),
+    ));
+    log.member(&Member::new("a", Role::Miner), None);
+    let notes = Notes::default();
+    let both = (log.clone(), notes.clone());
+    let pool = Fleet::of([("a", &miner)])
+        .ordered()
+        .await
+        .witness(Both(both.0, both.1));
+    let speed = || {
+        let evidence = log.snapshot().unwrap();
+        let users = &evidence.miners[0].users;
+        users.values().next().unwrap().speed_mtps.clone()
+    };
+    read(pool.run_inference(ask("m")).await.unwrap()).await.unwrap();
+    let waited = notes.take()[0].waited;
+    assert_eq!(waited, Duration::from_millis(1900));
+    let fast = speed();
+    assert_eq!(fast.count(), 1);
+
+    // The same by a client who reads a word every second.
+    for _ in 0..5 {
+        let mut body = pool.run_inference(ask("m")).await.unwrap().body;
+        while let Some(chunk) = body.next().await {
+            chunk.unwrap();
+            sleep(Duration::from_secs(1)).await;
+        }
+        let told = notes.take();
+        assert_eq!(
+            (told[0].waited, told[0].total.as_secs()),
+            (Duration::ZERO, 20),
+            "{told:?}"
+        );
+    }
+    assert_eq!(speed(), fast, "a slow client says nothing of the miner's speed");
+}
+
+/// Two who are told.
+struct Both(EvidenceLog, Notes);
+
+impl Witness for Both {
+    fn saw(&self, sighting: &Sighting) {
+        self.0.saw(sighting);
+        self.1.saw(sighting);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -275,6 +394,25 @@ async fn the_member_cannot_see_that_it_alone_was_asked() {
     let (pool, _) = watched(&Fleet::of([("a", &miner)])).await;
     pool.run_inference(only("a", ask("m"))).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_one_member_brings_along_what_a_users_does() {
+    let within = Duration::from_secs(600);
+    let left = |input: &Input| {
+        let deadline = *input.extensions().get::<Deadline>().unwrap();
+        deadline.instant() - Instant::now()
+    };
+    let id = |input: &Input| input.extensions().get::<RequestId>().cloned().unwrap();
+    let probe = || Only::new("a".into()).like_a_users(ask("m"), within);
+    let (one, other) = (probe(), probe());
+    assert_eq!((left(&one), id(&one).as_str().len()), (within, 32));
+    assert_ne!(id(&one), id(&other));
+    assert_eq!(one.extensions().get::<Only>(), Some(&Only::new("a".into())));
+    // What it has it keeps.
+    let again = Only::new("b".into()).like_a_users(one.clone(), Duration::MAX);
+    assert_eq!((left(&again), id(&again)), (within, id(&one)));
+    assert!(left(&Only::new("a".into()).like_a_users(ask("m"), Duration::MAX)) > within);
 }
 
 #[tokio::test(start_paused = true)]

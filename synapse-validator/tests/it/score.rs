@@ -5,7 +5,7 @@ use std::time::Duration;
 use synapse_core::NodeId;
 use synapse_validator::{
     ScorePolicy, StandardPolicy,
-    evidence::{ClaimTally, EpochEvidence},
+    evidence::{ClaimTally, EpochEvidence, Tally},
     score::{Estimate, Reason, Score, Scores, StandardSettings},
 };
 
@@ -34,7 +34,10 @@ fn a_good_miner_has_nearly_all_there_is() {
     assert!(estimate.low <= estimate.value && estimate.value <= estimate.high);
     let mut codes: Vec<&str> = score.reasons.iter().map(|reason| reason.code.as_str()).collect();
     codes.sort_unstable();
-    assert_eq!(codes, ["availability", "first_content", "speed", "volume"]);
+    assert_eq!(
+        codes,
+        ["availability", "first_content", "presence", "speed", "volume"]
+    );
     let product: f64 = score
         .reasons
         .iter()
@@ -120,13 +123,12 @@ fn a_claim_that_was_broken_leaves_nothing() {
         let mut claim = ClaimTally::default();
         (claim.kept, claim.broken) = (kept, broken);
         claim.why = Some("it refused 3,000 tokens".into());
-        let words = "a context of 4096 tokens of m".to_owned();
-        evidence.miners[1].claims.insert(words, claim);
+        evidence.miners[1].claims.insert("context m".into(), claim);
         let score = score(&standard(), &evidence, 1);
         assert_eq!(score.value() == 0.0, nothing_left, "{kept} {broken}: {score:?}");
         if nothing_left {
             let text = format!(
-                "claims a context of 4096 tokens of m and broke that in {broken} of {} tries: it refused 3,000 tokens",
+                "broke its claim `context m` in {broken} of {} tries: it refused 3,000 tokens",
                 kept + broken
             );
             assert_eq!(first(&score), ("claims", text.as_str()));
@@ -139,6 +141,108 @@ fn a_claim_that_was_broken_leaves_nothing() {
     check(8, 2, false);
     check(80, 20, false);
     check(79, 21, true);
+}
+
+#[test]
+fn claims_of_one_kind_are_taken_together_too() {
+    let check = |claims: &[(&str, u64, u64)], expect: &str| {
+        let mut evidence = fleet(|_| ());
+        for (claim, kept, broken) in claims {
+            let mut tally = ClaimTally::default();
+            (tally.kept, tally.broken, tally.why) = (*kept, *broken, Some("it is not so".into()));
+            evidence.miners[1].claims.insert((*claim).to_owned(), tally);
+        }
+        let score = score(&standard(), &evidence, 1);
+        let reason = score
+            .reasons
+            .iter()
+            .find(|reason| reason.code == "claims")
+            .unwrap();
+        assert_eq!(reason.text, expect);
+        assert_eq!(score.value() == 0.0, reason.text.starts_with("broke"));
+    };
+    // A model by another name each time.
+    check(
+        &[
+            ("context m1", 0, 1),
+            ("context m2", 0, 1),
+            ("model m1", 40, 0),
+            ("streaming", 9, 0),
+        ],
+        "broke its claims of the kind `context`, taken together in 2 of 2 tries: it is not so",
+    );
+    check(
+        &[("context m1", 4, 1), ("context m2", 4, 1), ("model m1", 0, 1)],
+        "kept what it claims in 8 of 11 tries",
+    );
+    check(
+        &[("context m1", 90, 0), ("context m2", 3, 3), ("model m2", 5, 1)],
+        "broke its claim `context m2` in 3 of 6 tries: it is not so",
+    );
+}
+
+#[test]
+fn who_is_there_for_a_part_of_the_epoch_earns_that_part() {
+    let check = |asked: u64, expect: f64| {
+        let mut evidence = observe(&vec![True::good(); 6], 40, &[], &mut Dice(1));
+        evidence.miners[0] = observe(&[True::good()], asked, &[], &mut Dice(2)).miners[0].clone();
+        let score = score(&standard(), &evidence, 0);
+        let presence = factor(&score, "presence");
+        assert!((presence - expect).abs() < 1e-9, "{asked}: {presence}");
+        let reason = score.reasons.iter().find(|reason| reason.code == "presence");
+        let text = format!("was asked {asked} probes, the median miner 40");
+        assert_eq!(reason.unwrap().text, text);
+        assert!(score.value() <= expect);
+        let estimate = score.estimate.unwrap();
+        assert!(estimate.low <= estimate.value && estimate.value <= estimate.high);
+    };
+    check(3, 0.075);
+    check(20, 0.5);
+    check(24, 0.6);
+    check(28, 0.8);
+    check(32, 1.0);
+    check(400, 1.0);
+}
+
+#[test]
+fn another_key_in_the_middle_of_the_epoch_does_not_wipe_the_first_half() {
+    let mut evidence = observe(&vec![True::good(); 6], 40, &[], &mut Dice(1));
+    let halves = observe(&vec![True::good(); 2], 20, &[], &mut Dice(2));
+    (evidence.miners[0].probes, evidence.miners[1].probes) =
+        (halves.miners[0].probes.clone(), halves.miners[1].probes.clone());
+    let presence = |miner| factor(&score(&standard(), &evidence, miner), "presence");
+    assert!((presence(0) + presence(1) - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn who_is_never_probed_while_others_are_is_not_scored_by_users() {
+    let mut evidence = fleet(|_| ());
+    evidence.miners[0].probes = Tally::default();
+    let unprobed = score(&standard(), &evidence, 0);
+    assert_eq!(unprobed.estimate, None);
+    let why = "it was asked no probe in this epoch, and others were";
+    assert_eq!(first(&unprobed), ("not_probed", why));
+    assert!(share(&standard(), &evidence, 0) == 0.0);
+    // Where nobody is, users are all that there is.
+    for miner in &mut evidence.miners {
+        miner.probes = Tally::default();
+    }
+    assert!(score(&standard(), &evidence, 0).value() > 0.8);
+}
+
+#[test]
+fn a_contradicted_refusal_counts_where_probes_were_refused_too() {
+    let availability = |probes: u64| {
+        let mut evidence = fleet(|_| ());
+        let miner = &mut evidence.miners[0];
+        for tally in miner.users.values_mut() {
+            (tally.asked, tally.contradicted) = (tally.asked + 100, 100);
+        }
+        miner.probes.contradicted = probes;
+        factor(&score(&standard(), &evidence, 0), "availability")
+    };
+    assert!(availability(0) > 0.9 && (availability(0) - availability(1)).abs() < 1e-12);
+    assert!(availability(2) < 0.2);
 }
 
 #[test]

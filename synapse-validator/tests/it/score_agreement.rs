@@ -90,6 +90,43 @@ fn with_a_random_half_of_the_traffic_each() {
 }
 
 #[test]
+fn about_who_was_there_for_a_part_of_the_epoch() {
+    // As many as fit, each from half an interval to one and a half after the one before.
+    fn probes(intervals: f64, dice: &mut Dice) -> u64 {
+        let (mut at, mut count) = (dice.part(), 0);
+        while at < intervals {
+            at += dice.between(0.5, 1.5);
+            count += 1;
+        }
+        count
+    }
+    let mut agreement = Agreement::default();
+    for seed in 0..300 {
+        let mut dice = Dice(2_000 + seed);
+        let miners = fleet(&mut dice);
+        let intervals = dice.between(8.0, 100.0);
+        let there: Vec<f64> = miners
+            .iter()
+            .map(|_| match dice.part() < 0.3 {
+                true => dice.between(0.4, 1.0),
+                false => 1.0,
+            })
+            .collect();
+        let traffic = observe(&miners, 0, &[40 * miners.len() as u64; 12], &mut dice);
+        let [one, other] = [0, 1].map(|_| {
+            let mut evidence = traffic.clone();
+            for ((miner, seen), part) in miners.iter().zip(&mut evidence.miners).zip(&there) {
+                let probes = probes(intervals * part, &mut dice);
+                miner.probed(probes.max(3), &mut dice, seen);
+            }
+            evidence
+        });
+        agreement.add(&one, &other);
+    }
+    agreement.report("the same traffic, of miners that come and go");
+}
+
+#[test]
 fn of_the_same_evidence_bit_for_bit() {
     let mut dice = Dice(7);
     let miners = fleet(&mut dice);

@@ -38,6 +38,7 @@ fn tally(counts: [u64; 5], times: &[u64]) -> Tally {
     let mut tally = Tally::default();
     [tally.asked, tally.answered, tally.dropped, tally.output_tokens] =
         [counts[0], counts[1], counts[2], counts[3]];
+    tally.contradicted = counts[2];
     tally.failed.insert("timeout".into(), counts[4]);
     tally.failed.insert("other".into(), counts[4]);
     for time in times {

@@ -11,7 +11,7 @@ mod wire;
 pub use rustix::process::Signal;
 
 pub use self::{
-    blocks::{Called, calls},
+    blocks::{Block, Called, blocks},
     gateway::Gateway,
     process::{Node, Process},
     programs::{program, said},

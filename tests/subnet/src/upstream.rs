@@ -27,6 +27,7 @@ pub struct Upstream {
 struct Script {
     answer: Vec<Bytes>,
     received: Bytes,
+    heads: Vec<String>,
 }
 
 impl Upstream {
@@ -81,6 +82,19 @@ impl Upstream {
             .received
             .clone()
     }
+
+    /// The heads of all requests for an answer so far, as they came.
+    ///
+    /// # Panics
+    /// Where a test panicked before.
+    #[must_use]
+    pub fn heads(&self) -> Vec<String> {
+        self.script
+            .lock()
+            .expect("no test panics while it holds the script")
+            .heads
+            .clone()
+    }
 }
 
 impl Drop for Upstream {
@@ -125,6 +139,9 @@ async fn answer(mut socket: TcpStream, script: Arc<Mutex<Script>>) -> std::io::R
     let writes = {
         let mut script = script.lock().expect("no test panics while it holds the script");
         script.received = Bytes::copy_from_slice(&read[head..]);
+        script
+            .heads
+            .push(String::from_utf8_lossy(&read[..head]).into_owned());
         script.answer.clone()
     };
     for write in writes {

@@ -32,6 +32,20 @@ pub fn flags<T: Configuration>(command: Command) -> Command {
     command.arg(file).args(args)
 }
 
+/// The same for a question to which only these sections matter. The help leaves the flags of the others out, which are taken
+/// all the same: what a node is started with can be asked with, too.
+#[must_use]
+pub fn flags_of<T: Configuration>(command: Command, sections: &[&str]) -> Command {
+    let schema = Schema::of::<T>();
+    let others = schema
+        .settings()
+        .iter()
+        .filter(|setting| !sections.contains(&setting.section()));
+    others.fold(flags::<T>(command), |command, setting| {
+        command.mut_arg(setting.flag(), |arg| arg.hide(true))
+    })
+}
+
 /// What was given: a file, over it the environment, over it flags.
 ///
 /// # Panics

@@ -1,27 +1,59 @@
 //! Reading the configuration again.
 
-use std::future::pending;
+use synapse_core::{
+    Error,
+    config::{Change, Configuration, Live, Problems},
+};
 
-use synapse_core::config::{Change, Configuration, Live, Problems};
-
-/// Reads the configuration again at each SIGHUP, and says what came of it; for as long as it is polled. Elsewhere than on
-/// Unix nobody can ask for it.
-pub async fn reload_on_hangup<T: Configuration>(
-    live: Live<T>,
-    mut told: impl FnMut(Result<Vec<Change>, Problems>),
-) -> ! {
+/// The SIGHUPs that a process gets, since it listens: until then, one ends it. Elsewhere than on Unix there are none.
+#[derive(Debug)]
+pub struct Hangups {
     #[cfg(unix)]
-    if let Ok(mut hangups) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
-        while hangups.recv().await.is_some() {
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    /// Listens from now on. What comes before anybody [waits](Self::reload) is kept until then, as one.
+    ///
+    /// # Errors
+    /// Where the system has no more room for such a thing.
+    pub fn listen() -> Result<Self, Error> {
+        #[cfg(unix)]
+        return {
+            use tokio::signal::unix::{SignalKind, signal};
+            let failed =
+                |error| Error::internal("signals_unavailable", "cannot listen for SIGHUP").with_source(error);
+            let signal = signal(SignalKind::hangup()).map_err(failed)?;
+            Ok(Self { signal })
+        };
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// Waits for the next one. Cancel safe.
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signal.recv().await.is_some() {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// Reads the configuration again at each, and says what came of it; for as long as it is polled.
+    pub async fn reload<T: Configuration>(
+        mut self,
+        live: Live<T>,
+        mut told: impl AsyncFnMut(Result<Vec<Change>, Problems>),
+    ) -> ! {
+        loop {
+            self.next().await;
             let live = live.clone();
             // A file takes as long as its disk does.
             if let Ok(reloaded) = tokio::task::spawn_blocking(move || live.reload()).await {
-                told(reloaded);
+                told(reloaded).await;
             }
         }
     }
-    let _ = (&live, &mut told);
-    pending().await
 }
 
 /// Says on standard error what came of reading the configuration again.

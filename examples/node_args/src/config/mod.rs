@@ -7,7 +7,7 @@ mod key;
 
 pub use self::{
     answer::answer,
-    flags::{command, flags, loader},
-    hangup::{reload_on_hangup, tell},
+    flags::{command, flags, flags_of, loader},
+    hangup::{Hangups, tell},
     key::KeyConfig,
 };

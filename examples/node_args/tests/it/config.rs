@@ -135,6 +135,15 @@ fn help_has_every_option_with_its_default_and_its_variable() {
 }
 
 #[test]
+fn a_question_takes_every_flag_and_shows_those_that_matter() {
+    let mut command = config::flags_of::<Program>(Command::new("ask"), &["server"]);
+    let help = command.render_long_help().to_string();
+    assert!(help.contains("--listen") && !help.contains("--judge"), "{help}");
+    let matches = command.get_matches_from(["ask", "--judge=false", "--listen=here:1"]);
+    assert!(!config::loader::<Program>(&matches).load().unwrap().value().judge);
+}
+
+#[test]
 fn questions_about_the_configuration_are_answered() {
     let answer = |arguments: &[&str]| config::answer::<Program>("program", &given(arguments));
     assert!(answer(&["--judge"]).is_none());

@@ -62,7 +62,10 @@ async fn members_come_serve_rotate_and_go() {
             "not_the_node"
         );
         let nodes_own = subnet.with_signer(node.clone());
-        nodes_own.serve(node.address(), endpoint.clone().into()).await.unwrap();
+        nodes_own
+            .serve(node.address(), endpoint.clone().into())
+            .await
+            .unwrap();
         until(subnet.directory(), |directory| {
             let member = directory.get(node.address());
             member.is_some_and(|member| member.endpoint.as_ref() == Some(&endpoint))

@@ -59,7 +59,13 @@ async fn killed_at_any_moment_it_pays_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_costs_nothing_twice() {
-    for fault in [Fault::AnswerLost, Fault::Lost, Fault::Refused] {
+    for fault in [
+        Fault::AnswerLost,
+        Fault::Lost,
+        Fault::Refused,
+        Fault::Full,
+        Fault::Away,
+    ] {
         let (chain, data, engine) = (Chain::new(), tempfile::tempdir().unwrap(), Engine::new());
         chain.fails(fault);
         let node = start(&chain, data.path(), &engine, once(110)).await;
@@ -72,6 +78,57 @@ async fn a_lost_answer_costs_nothing_twice() {
             node.said("not_registered"),
             usize::from(!matches!(fault, Fault::AnswerLost))
         );
+    }
+}
+
+/// Whoever keeps a subnet full for long spends nobody's money.
+#[tokio::test(start_paused = true)]
+async fn what_was_surely_not_taken_counts_as_nothing_however_often_it_is_tried() {
+    for (fault, register) in [
+        (Fault::Full, once(110)),
+        (Fault::Full, again(110)),
+        (Fault::Away, once(110)),
+        (Fault::Away, again(110)),
+        (Fault::Refused, again(110)),
+    ] {
+        let (chain, data, engine) = (Chain::new(), tempfile::tempdir().unwrap(), Engine::new());
+        let params = SubnetParams::default().with_registration_fee(Stake(FEE));
+        // A member that came with one epoch could lose its place with the next.
+        chain.0.params.set(params.with_immunity(10));
+        for _ in 0..1_000 {
+            chain.fails(fault);
+        }
+        let node = start(&chain, data.path(), &engine, register).await;
+        for id in 1..4 {
+            seconds(600).await;
+            chain.enters(id);
+        }
+        seconds(600).await;
+        let (asked, status) = (chain.count("asked"), node.status.current());
+        assert!(
+            asked > 20,
+            "{fault:?}, {register:?}: it goes on, and tried {asked} times"
+        );
+        assert_eq!(
+            (status.registrations, status.spent),
+            (0, Stake(0)),
+            "{fault:?}, {register:?}"
+        );
+        assert_eq!(
+            node.events(),
+            ["registering", "not_registered"],
+            "{fault:?}, {register:?}"
+        );
+        chain.0.faults.lock().unwrap().clear();
+        seconds(120).await;
+        let status = node.status.current();
+        assert_eq!(chain.count("paid"), 1, "{fault:?}, {register:?}");
+        assert_eq!(
+            (status.registrations, status.spent),
+            (1, Stake(110)),
+            "{fault:?}, {register:?}"
+        );
+        assert!(status.alerts.is_empty(), "{fault:?}, {register:?}: {status:?}");
     }
 }
 

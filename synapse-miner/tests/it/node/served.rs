@@ -3,9 +3,8 @@
 use std::future::pending;
 
 use futures_util::{StreamExt, stream};
-use synapse_core::{Chunk, Connect, Message, Prompt, Reason, Request, ScoreReport, testkit::Scripted};
+use synapse_core::{Chunk, Connect, Message, Prompt, Request, testkit::Scripted};
 use synapse_http::SignedHttp;
-use synapse_miner::{Miner, ScoreSource};
 
 use super::*;
 
@@ -150,32 +149,39 @@ async fn a_miner_decides_when_it_registers_and_when_it_goes() {
     assert!(chain.member().is_some(), "it keeps its place");
 }
 
-struct Judges;
-
-#[async_trait]
-impl ScoreSource for Judges {
-    async fn report(&self, validator: &Member) -> Result<ScoreReport, Error> {
-        let mut report = ScoreReport::new(SubnetId(7), validator.node.clone(), EpochId(3), Chain::node());
-        report.score = Some(0.5);
-        report.reasons = vec![Reason::new("speed", "half as fast as the others")];
-        Ok(report)
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn validators_are_asked_what_they_think_after_each_epoch() {
+/// Many engines answer with what they have loaded, whichever model they are asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_not_claimed_is_refused_though_the_engine_would_answer() {
     let (chain, data) = (with_a_validator(), tempfile::tempdir().unwrap());
-    let node = start_with(&chain, data.path(), &Engine::new(), once(110), |node| {
-        node.scores(Judges)
-    })
-    .await;
-    for id in 1..4 {
-        seconds(60).await;
-        chain.enters(id);
-    }
-    seconds(60).await;
-    let status = node.status.current();
-    assert_eq!((status.scores.len(), status.scores[0].score), (1, Some(0.5)));
-    assert_eq!(status.scores[0].reasons[0].code, "speed");
-    assert_eq!(node.said("scored"), 1, "of an epoch it is said once");
+    let answered = Arc::new(Mutex::new(Vec::new()));
+    let asked = answered.clone();
+    let obliging = Scripted::new(move |input| {
+        asked.lock().unwrap().push(input.request().unwrap().model.clone());
+        async {
+            let said = [Delta::text("of course"), Delta::finish(FinishReason::Stop)];
+            Ok(Output::new(Body::from_deltas(said)))
+        }
+    });
+    let mut node = launch(
+        MinerNode::new(chain.clone(), key())
+            .serve("127.0.0.1:0", obliging)
+            .without_own_question()
+            .register(once(110))
+            .state(opened(data.path()).await),
+    );
+    until(&mut node, |status| status.listed).await;
+    let connect = SignedHttp::new(validator()).with(|builder| builder.allow_loopback(true));
+    let miner = connect.connect(&chain.member().unwrap()).unwrap();
+    miner.initialize().await.unwrap();
+    let question = |model: &str| {
+        let said = Prompt::Messages(vec![Message::user("hello")]);
+        Input::from_request(Task::CHAT, Request::new(model, said))
+    };
+    miner.run_inference(question("scripted")).await.unwrap();
+    let refused = miner.run_inference(question("larger")).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.kind()),
+        ("model_not_found", ErrorKind::NotFound)
+    );
+    assert_eq!(*answered.lock().unwrap(), ["scripted"]);
 }

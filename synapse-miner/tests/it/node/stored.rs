@@ -82,14 +82,22 @@ async fn a_node_that_pays_needs_a_directory_and_one_that_serves_nothing_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_can_be_read_beside_it() {
+async fn a_program_shares_the_directory_and_sees_the_node_end() {
     let (chain, data) = (Chain::new(), tempfile::tempdir().unwrap());
-    let node = start(&chain, data.path(), &Engine::new(), once(110)).await;
-    let read = || -> MinerStatus {
-        serde_json::from_slice(&std::fs::read(data.path().join("status.json")).unwrap()).unwrap()
-    };
+    let directory = Arc::new(opened(data.path()).await);
+    let node = MinerNode::new(chain.clone(), key())
+        .served_elsewhere(StandardMiner::new(Engine::new()))
+        .advertise(Endpoint::http(HERE).unwrap())
+        .reachable_by(|_| async { Ok(()) })
+        .register(once(110))
+        .state(directory.clone());
+    let node = launch(node);
+    let status = node.status.clone();
     seconds(60).await;
-    assert!(read().listed);
+    assert!(status.current().listed);
     node.end().await.unwrap();
-    assert_eq!(read().stage, synapse_miner::node::Stage::Ended);
+    assert_eq!(status.current().stage, synapse_miner::node::Stage::Ended);
+    assert_eq!(DataDir::open(data.path()).unwrap_err().code(), "data_dir_locked");
+    drop(directory);
+    DataDir::open(data.path()).unwrap();
 }

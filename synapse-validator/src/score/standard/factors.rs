@@ -1,12 +1,14 @@
 //! What a score is the product of.
 
+use std::collections::BTreeMap;
+
 use super::{
-    observed::{Middle, Observed, Rate, Sources, Z, sum},
+    observed::{Middle, Observed, Rate, Sources, Z},
     settings::StandardSettings,
     traffic::Traffic,
 };
 use crate::{
-    evidence::MinerEvidence,
+    evidence::{ClaimTally, MinerEvidence},
     score::{Estimate, Reason},
 };
 
@@ -43,33 +45,91 @@ impl Factor {
     }
 }
 
-/// Nothing, of whoever broke a claim twice and in more than a fifth of its tries.
+/// Nothing, of whoever broke a claim twice and in more than a fifth of its tries, or all of a kind together: else a model by
+/// another name each time would do.
 pub(super) fn claims(evidence: &MinerEvidence) -> Option<Factor> {
-    let tried = |kept: u64, broken: u64| u128::from(kept) + u128::from(broken);
-    let broken = evidence
-        .claims
-        .iter()
-        .filter(|(_, tally)| {
-            tally.broken >= 2 && u128::from(tally.broken) * 5 > tried(tally.kept, tally.broken)
-        })
-        .max_by_key(|(_, tally)| tally.broken);
-    let (claim, tally) = match broken {
-        Some(broken) => broken,
-        None if evidence.claims.is_empty() => return None,
-        None => {
-            let kept = sum(evidence.claims.values().map(|tally| tally.kept));
-            let broken = sum(evidence.claims.values().map(|tally| tally.broken));
-            let text = format!("kept what it claims in {kept} of {} tries", tried(kept, broken));
-            return Some(Factor::exact("claims", 1.0, text));
+    let (mut kinds, mut all) = (BTreeMap::<&str, Kept<'_>>::new(), Kept::default());
+    let mut worst: Option<(String, Kept<'_>)> = None;
+    for (claim, tally) in &evidence.claims {
+        let kind = claim.split(' ').next().unwrap_or(claim);
+        let one = Kept::of(tally);
+        kinds.entry(kind).or_default().add(one);
+        all.add(one);
+        if one.is_broken() && worst.as_ref().is_none_or(|(_, worst)| worst.broken < one.broken) {
+            worst = Some((format!("its claim `{claim}`"), one));
         }
+    }
+    if all.tries == 0 {
+        return None;
+    }
+    let of_a_kind = || {
+        let (kind, kept) = kinds.iter().find(|(_, kept)| kept.is_broken())?;
+        Some((format!("its claims of the kind `{kind}`, taken together"), *kept))
     };
-    let why = tally.why.as_deref().unwrap_or("no reason is kept");
-    let text = format!(
-        "claims {claim} and broke that in {} of {} tries: {why}",
-        tally.broken,
-        tried(tally.kept, tally.broken)
-    );
+    let Some((whose, kept)) = worst.or_else(of_a_kind) else {
+        let text = format!(
+            "kept what it claims in {} of {} tries",
+            all.tries - all.broken,
+            all.tries
+        );
+        return Some(Factor::exact("claims", 1.0, text));
+    };
+    let why = kept.why.unwrap_or("no reason is kept");
+    let text = format!("broke {whose} in {} of {} tries: {why}", kept.broken, kept.tries);
     Some(Factor::exact("claims", 0.0, text))
+}
+
+/// How often claims were kept.
+#[derive(Debug, Clone, Copy, Default)]
+struct Kept<'a> {
+    broken: u128,
+    tries: u128,
+    why: Option<&'a str>,
+}
+
+impl<'a> Kept<'a> {
+    fn of(tally: &'a ClaimTally) -> Self {
+        Self {
+            broken: tally.broken.into(),
+            tries: u128::from(tally.kept) + u128::from(tally.broken),
+            why: tally.why.as_deref(),
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.broken += other.broken;
+        self.tries += other.tries;
+        self.why = other.why.or(self.why);
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken >= 2 && self.broken * 5 > self.tries
+    }
+}
+
+/// The part of the epoch in which it was there, by how often it was asked next to the median miner: that part itself, and all
+/// of it from 0.8 on, since nobody is asked as often as the other. `None` where nobody is asked.
+pub(super) fn presence(evidence: &MinerEvidence, median: u64) -> Option<Factor> {
+    if median == 0 {
+        return None;
+    }
+    let asked = evidence.probes.asked;
+    let (own, others) = (asked as f64, median as f64);
+    let share = own / others;
+    // Meets the share at 0.6, and 1 at 0.8.
+    let part = |share: f64| share.max(share * 2.0 - 0.6).clamp(0.0, 1.0);
+    // From one probe to the next it is the interval and up to half of it less or more, evenly, so a count of `n` has a
+    // variance of n/12, and that of where the epoch begins and ends.
+    let error = Z * ((own + share * share * others) / 12.0 + 0.25).sqrt() / others;
+    Some(Factor {
+        estimate: Estimate {
+            value: part(share),
+            low: part(share - error),
+            high: part(share + error),
+        },
+        code: "presence",
+        text: format!("was asked {asked} probes, the median miner {median}"),
+    })
 }
 
 /// The share of requests that were answered, by probes or by users, whichever is worse.

@@ -20,12 +20,20 @@ use crate::evidence::{EpochEvidence, MinerEvidence};
 /// A score is a product of factors from 0 to 1, each of which is a [`Reason`] with the numbers it was made of, the lowest
 /// first:
 ///
-/// - `claims`: 0 of a miner that broke one of its claims at least twice and in more than a fifth of its tries.
+/// - `presence`: the probes that it was asked ÷ those of the median miner; 1 from 0.8 on, and from 0.6 on it rises to that. So
+///   who comes late, leaves early, or takes another key earns his part of the epoch, and who hangs, so that fewer probes fit,
+///   gains nothing by it.
+/// - `claims`: 0 of a miner that broke one of its claims, or its claims of one kind together, at least twice and in more than
+///   a fifth of the tries.
 /// - `availability`: the share of requests that were answered of those that were answered or failed. What clients did not
-///   wait for, and what was refused as the caller's fault, is neither.
+///   wait for, and what was refused as the caller's fault, is neither. Where another miner answered what was refused, it
+///   is a failure only of a miner that refused two of this validator's probes as well: of anybody else, he who sends what is
+///   truly wrong, and has it answered by his own miner, could say so.
 /// - `first_content`: target ÷ the median time to the first content, `speed`: the median speed ÷ target, each at most 1.
 ///   The target is a setting, or the median of the subnet's miners with a tolerance; for a first content never less than
-///   250 ms, which nobody notices.
+///   250 ms, which nobody notices. A request whose client left counts as far as it came: a wait of ten seconds and more
+///   without content as a first content after as long, and what came as the speed so far. So stalling until users leave is
+///   seen, and what a client takes to read is no time of the miner's.
 /// - `volume`: from the floor to 1, as the tokens of users' replies are to the median of the other miners', and nothing
 ///   more for more than that. Where the median miner has fewer than 16 replies to callers other than its largest, it counts
 ///   less, and where it has fewer than eleven callers, not at all.
@@ -59,7 +67,8 @@ use crate::evidence::{EpochEvidence, MinerEvidence};
 ///
 /// # No opinion
 /// A miner that was not admitted (`not_admitted`), or of which too little was seen (`too_little_evidence`): each probe is
-/// one observation, and each caller has its voice.
+/// one observation, and each caller has its voice. Nor of one that was never asked a probe while others were
+/// (`not_probed`), as one whose claims give nothing to ask: by users alone, bought traffic would have no ceiling.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct StandardPolicy {
@@ -91,6 +100,7 @@ impl ScorePolicy for StandardPolicy {
             first_content: Target::first_content(&self.settings, &seen),
             speed: Target::speed(&self.settings, &seen),
             traffic: Traffic::new(&admitted),
+            asked: median_asked(&admitted),
         };
         let judged = admitted.iter().zip(&seen).enumerate();
         let judged = judged.map(|(at, (miner, seen))| self.judge(miner, seen, &fleet, at));
@@ -103,6 +113,8 @@ struct Fleet {
     first_content: Target,
     speed: Target,
     traffic: Traffic,
+    /// Probes of the median miner, of those that were asked any.
+    asked: u64,
 }
 
 impl StandardPolicy {
@@ -115,11 +127,16 @@ impl StandardPolicy {
             );
             return Score::no_opinion(evidence.miner.clone(), Reason::new("too_little_evidence", text));
         }
+        if fleet.asked > 0 && evidence.probes.asked == 0 {
+            let text = "it was asked no probe in this epoch, and others were".to_owned();
+            return Score::no_opinion(evidence.miner.clone(), Reason::new("not_probed", text));
+        }
         let mut factors: Vec<Factor> = [
             factors::claims(evidence),
             factors::availability(&seen.answered),
             fleet.first_content.reached(&seen.first_content_us),
             fleet.speed.reached(&seen.speed_mtps),
+            factors::presence(evidence, fleet.asked),
             factors::volume(&self.settings, &fleet.traffic, at),
         ]
         .into_iter()
@@ -144,4 +161,12 @@ impl StandardPolicy {
 fn not_admitted(evidence: &MinerEvidence) -> Score {
     let why = evidence.refused.clone().unwrap_or_default();
     Score::no_opinion(evidence.miner.clone(), Reason::new("not_admitted", why))
+}
+
+/// Of two in the middle, the one that was asked more; 0 where nobody was asked.
+fn median_asked(miners: &[&MinerEvidence]) -> u64 {
+    let asked = miners.iter().map(|miner| miner.probes.asked);
+    let mut asked: Vec<u64> = asked.filter(|asked| *asked > 0).collect();
+    asked.sort_unstable();
+    asked.get(asked.len() / 2).copied().unwrap_or(0)
 }

@@ -8,6 +8,9 @@ use crate::{
 
 /// Users' evidence counts from where it tells as much as this many requests of one caller.
 const ENOUGH: f64 = 8.0;
+/// From so many probes on that it refused as its caller's fault, a miner's refusals of users' requests that another miner
+/// contradicted are failures as well.
+const TO_BE_DISBELIEVED: u64 = 2;
 /// How many standard deviations an interval reaches: 1.96 × √2, since another validator's estimate errs as well.
 pub(super) const Z: f64 = 2.77;
 
@@ -46,15 +49,20 @@ pub(super) struct Middle {
 impl Observed {
     pub(super) fn new(evidence: &MinerEvidence) -> Self {
         let users: Vec<&Tally> = evidence.users.values().collect();
-        let decided: Vec<u64> = users.iter().map(|tally| tally.decided()).collect();
-        let said: f64 = voices(&decided).iter().sum();
-        let probed = rate(&[&evidence.probes], 0.0);
+        let refuses = evidence.probes.contradicted >= TO_BE_DISBELIEVED;
+        let decided = |tally: &Tally| {
+            let more = if refuses { tally.contradicted } else { 0 };
+            tally.decided().saturating_add(more)
+        };
+        let counted: Vec<u64> = users.iter().map(|tally| decided(tally)).collect();
+        let said: f64 = voices(&counted).iter().sum();
+        let probed = rate(&[&evidence.probes], Tally::decided, 0.0);
         // Whoever is not probed is as users see him, few as they may be.
         let enough = if probed.is_some() { ENOUGH } else { 0.0 };
         Self {
             observations: evidence.probes.decided() as f64 + said,
             answered: Sources {
-                users: rate(&users, enough),
+                users: rate(&users, decided, enough),
                 probes: probed,
             },
             first_content_us: medians(evidence, &users, |tally| &tally.first_content_us),
@@ -64,8 +72,8 @@ impl Observed {
 }
 
 /// The share that was answered, each caller by its voice.
-fn rate(tallies: &[&Tally], enough: f64) -> Option<Rate> {
-    let decided: Vec<u64> = tallies.iter().map(|tally| tally.decided()).collect();
+fn rate(tallies: &[&Tally], decided: impl Fn(&Tally) -> u64, enough: f64) -> Option<Rate> {
+    let decided: Vec<u64> = tallies.iter().map(|tally| decided(tally)).collect();
     let voices = voices(&decided);
     let told = effective(&decided, &voices);
     if told <= 0.0 || told < enough {

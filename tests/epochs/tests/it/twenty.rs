@@ -22,7 +22,7 @@ async fn each_miner_loses_and_regains_weight_for_the_reason_given() {
 
     // At least half of the epochs in which it misbehaves, and of those in which it does not any more: one is seen partly, and machines are noisy.
     for (behaviour, reasons) in [
-        (Behaviour::Slow, &["speed", "first_content"][..]),
+        (Behaviour::Slow, &["speed", "first_content", "presence"][..]),
         (Behaviour::Flapping, &["availability"]),
         (Behaviour::Lying, &["claims"]),
         (Behaviour::TwoFaced, &["availability", "volume"]),

@@ -1,12 +1,9 @@
-//! What the programs say of their options, and reading them again while they serve.
+//! What the programs say of their options.
 
-use std::{fs, path::Path, process::Output, time::Duration};
+use std::{fs, path::Path, process::Output};
 
-use nodes_tests::{Ending, Gateway, Node, Signal, ask, ask_whole, program};
-use tokio::{
-    process::Command,
-    time::{Instant, sleep},
-};
+use nodes_tests::program;
+use tokio::process::Command;
 
 async fn say(name: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(program(name));
@@ -97,71 +94,4 @@ async fn what_is_wrong_is_told_at_once_and_nothing_starts() {
             "{stderr}"
         );
     }
-}
-
-/// Waits until the node says this for the `times`th time.
-async fn until_said(node: &Node, what: &str, times: usize) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while node.stderr().matches(what).count() < times {
-        assert!(
-            Instant::now() < until,
-            "it never says {what:?}:\n{}",
-            node.stderr()
-        );
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reload_under_load_drops_no_request() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("validator.toml");
-    let limit = |requests: u32| format!("[limits]\nrequests_per_minute = {requests}\n");
-    fs::write(&file, limit(100_000)).unwrap();
-    let gateway = Gateway::start_with(2, 10, 20, |validator| {
-        validator.arg(format!("--config={}", file.display()))
-    })
-    .await;
-    let at = gateway.address();
-    let load: Vec<_> = (0..8)
-        .map(|_| {
-            tokio::spawn(async move {
-                let mut complete = 0;
-                for _ in 0..10 {
-                    let mut reply = ask(at, "again").await.unwrap();
-                    assert_eq!(reply.status(), 200);
-                    assert_eq!(reply.ending().await, Ending::Complete);
-                    complete += 1;
-                }
-                complete
-            })
-        })
-        .collect();
-    for round in 1..=3 {
-        fs::write(&file, limit(100_000 + u32::try_from(round).unwrap())).unwrap();
-        gateway.validator.signal(Signal::HUP);
-        until_said(&gateway.validator, "was read again", round).await;
-        fs::write(&file, limit(0)).unwrap();
-        gateway.validator.signal(Signal::HUP);
-        until_said(&gateway.validator, "stays as it was", round).await;
-    }
-    for asked in load {
-        assert_eq!(asked.await.unwrap(), 10);
-    }
-    let said = gateway.validator.stderr();
-    assert!(
-        said.contains("limits.requests_per_minute = 100003 (was 100002)"),
-        "{said}"
-    );
-    assert!(said.contains("it is 0, and takes a whole number"), "{said}");
-
-    // What was read again is in force.
-    fs::write(&file, limit(1)).unwrap();
-    gateway.validator.signal(Signal::HUP);
-    until_said(&gateway.validator, "requests_per_minute = 1 ", 1).await;
-    let mut refused = false;
-    for _ in 0..3 {
-        refused |= ask_whole(at, "once").await.unwrap().status() == 429;
-    }
-    assert!(refused, "{}", gateway.validator.stderr());
 }

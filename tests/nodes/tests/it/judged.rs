@@ -1,9 +1,13 @@
 //! A validator that judges and miners that serve, killed at random moments: nothing is submitted twice, no epoch is mixed,
 //! nobody registers twice, and nobody advertises what he does not serve.
 
-use std::{collections::BTreeMap, env, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    time::{Duration, SystemTime},
+};
 
-use nodes_tests::{Called, Node, Process, Subnet, ask, calls};
+use nodes_tests::{Block, Called, Process, Subnet, ask, blocks};
 use serde_json::Value;
 use synapse_validator::{
     ScorePolicy, StandardPolicy,
@@ -34,6 +38,9 @@ async fn a_validator_that_is_killed_again_and_again_submits_once_and_mixes_nothi
     let process = subnet.validator("validator").arg("--probe-every=100ms");
     let mut validator = process.start().await;
     let at = validator.address();
+    // When it was up, in milliseconds since 1970: from when it was ready to when it was killed.
+    let mut up = Vec::new();
+    let mut since = now();
     for round in 1..=kills {
         let until = Instant::now() + Duration::from_millis(100 + random.below(2_400));
         while Instant::now() < until {
@@ -42,29 +49,25 @@ async fn a_validator_that_is_killed_again_and_again_submits_once_and_mixes_nothi
             }
             sleep(Duration::from_millis(50)).await;
         }
+        up.push((since, now()));
         validator = process.restart(validator).await;
+        since = now();
         if round % 20 == 0 {
             println!("{round} kills");
         }
     }
-    // Two whole epochs without a kill: both are submitted.
-    let calm = newest_block(&chain).await;
+    // Whole epochs without a kill: these are submitted in any case.
     sleep(BLOCK * u32::try_from(3 * EPOCH).unwrap()).await;
+    up.push((since, now()));
     validator.kill().await;
-    let calls = calls(chain.address()).await;
-    let records: Vec<EpochRecord> = State::read(process.data()).unwrap().map(Result::unwrap).collect();
-    check_submissions(&calls, &validator_name, &records);
+    let blocks = blocks(chain.address()).await;
+    let records: Vec<EpochRecord> = State::read(process.data())
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let submitted = check_submissions(&blocks, &validator_name, &records);
     check_evidence(&records);
-    let whole = (calm / EPOCH + 1, newest_block(&chain).await / EPOCH);
-    for epoch in whole.0..whole.1 {
-        let taken = calls
-            .iter()
-            .any(|called| called.done && submits(called, &validator_name) == Some(epoch));
-        assert!(
-            taken,
-            "the weights of epoch {epoch} were submitted: the validator was up all of it"
-        );
-    }
+    check_windows(&blocks, &up, &records, &submitted);
     drop(miners);
 }
 
@@ -89,10 +92,11 @@ async fn a_miner_that_is_killed_again_and_again_registers_once_and_advertises_wh
     }
     miner.ready().await;
     sleep(BLOCK * 40).await;
-    let calls = calls(chain.address()).await;
+    let blocks = blocks(chain.address()).await;
     let of = |kind: &str| -> Vec<&Called> {
-        calls
+        blocks
             .iter()
+            .flat_map(|block| &block.calls)
             .filter(|called| called.account == name && called.call["type"] == kind && called.done)
             .collect()
     };
@@ -110,10 +114,11 @@ async fn a_miner_that_is_killed_again_and_again_registers_once_and_advertises_wh
     );
 }
 
-/// Of each epoch: one operation, and weights that never change.
-fn check_submissions(calls: &[Called], validator: &str, records: &[EpochRecord]) {
+/// Of each epoch: one operation, and weights that never change. Returns the epochs that the chain has weights for.
+fn check_submissions(blocks: &[Block], validator: &str, records: &[EpochRecord]) -> BTreeSet<u64> {
     let mut submitted: BTreeMap<u64, Vec<&Called>> = BTreeMap::new();
-    for called in calls.iter().filter(|called| called.done) {
+    let calls = blocks.iter().flat_map(|block| &block.calls);
+    for called in calls.filter(|called| called.done) {
         if let Some(epoch) = submits(called, validator) {
             submitted.entry(epoch).or_default().push(called);
         }
@@ -152,6 +157,43 @@ fn check_submissions(calls: &[Called], validator: &str, records: &[EpochRecord])
         submitted.len(),
         records.len()
     );
+    submitted.into_keys().collect()
+}
+
+/// Whatever could be submitted was: of each epoch with something to say, in whose window the validator was up for half of
+/// it at a stretch.
+fn check_windows(blocks: &[Block], up: &[(u64, u64)], records: &[EpochRecord], submitted: &BTreeSet<u64>) {
+    let time = |height: u64| {
+        blocks
+            .iter()
+            .find(|block| block.height == height)
+            .map(|block| block.time)
+    };
+    let mut open = 0;
+    for record in records {
+        let epoch = record.epoch().0;
+        let (Some(from), Some(to)) = (
+            time((epoch + 1) * EPOCH - WEIGHING),
+            time((epoch + 1) * EPOCH - 1),
+        ) else {
+            continue;
+        };
+        let longest = up
+            .iter()
+            .map(|(since, until)| (*until).min(to).saturating_sub((*since).max(from)))
+            .max();
+        if longest.unwrap_or(0) * 2 < to - from || matches!(record.stage, Stage::NoOpinion(_)) {
+            continue;
+        }
+        open += 1;
+        assert!(
+            submitted.contains(&epoch),
+            "epoch {epoch} was not submitted, though the validator was up in its window: {:?}",
+            record.stage
+        );
+    }
+    println!("{open} windows in which the validator was up, all of them used");
+    assert!(open >= 2, "some windows were open: {open}");
 }
 
 /// Evidence of one epoch is of its blocks alone, and gives the stored scores again, bit for bit.
@@ -196,10 +238,9 @@ fn chain(subnet: &Subnet) -> Process {
         .arg(format!("--weighing-blocks={WEIGHING}"))
 }
 
-async fn newest_block(chain: &Node) -> u64 {
-    let mut reply = nodes_tests::get(chain.address(), "/v1/chain").await.unwrap();
-    let chain: Value = serde_json::from_str(&reply.text().await).unwrap();
-    chain["head"]["block"].as_u64().unwrap()
+fn now() -> u64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    u64::try_from(since.as_millis()).unwrap()
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -99,13 +99,34 @@ async fn what_nodes_do_can_be_seen_while_they_do_it() {
     assert_eq!(unknown.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("epoch 999999 was not scored"));
 
+    // Somebody at an address where the directory has nobody.
+    let elsewhere = url.replace("127.0.0.1", "localhost");
+    let asked = async |arguments: &[&str]| {
+        let arguments = [&["score", "--validator", &elsewhere], arguments].concat();
+        gateway.subnet.run("miner", "miner-0", &arguments).await
+    };
+    let unlisted = asked(&[]).await;
+    assert_eq!(unlisted.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&unlisted.stderr);
+    assert!(
+        stderr.contains("no validator of the subnet is listed there"),
+        "{stderr}"
+    );
+    let named = asked(&["--validator-key", report.validator.as_str()]).await;
+    assert!(text(&named).contains("signed by it, a validator of the subnet"));
+    let another = asked(&["--validator-key", &gateway.miners[1].0]).await;
+    assert_eq!(another.status.code(), Some(1));
+
     // The miner asks by itself, where the directory says.
     let of_miners = async || json(&said("miner", ["status", &of_miner, "--json"]).await);
     let seen = until(of_miners, |status| {
-        !status["scores"].as_array().unwrap().is_empty()
+        !status["status"]["scores"].as_array().unwrap().is_empty()
     })
     .await;
-    assert_eq!(seen["scores"][0]["validator"], report.validator.as_str());
+    assert_eq!(
+        seen["status"]["scores"][0]["validator"],
+        report.validator.as_str()
+    );
 
     gateway.validator.signal(nodes_tests::Signal::TERM);
     gateway

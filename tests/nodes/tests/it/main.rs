@@ -10,6 +10,7 @@ mod half_open;
 mod judged;
 mod killed;
 mod looks;
+mod preflight;
 mod reload;
 mod restarts;
 mod start;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use nodes_tests::{Ending, Gateway, Signal, ask};
+use nodes_tests::{Ending, Gateway, Node, Signal, Subnet, ask};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -46,15 +46,20 @@ impl Configured {
         let before = validator.stderr().matches(said).count();
         fs::write(&self.file, text).unwrap();
         validator.signal(Signal::HUP);
-        let late = Instant::now() + PATIENCE;
-        while validator.stderr().matches(said).count() == before {
-            assert!(
-                Instant::now() < late,
-                "it does not say {said:?}:\n{}",
-                validator.stderr()
-            );
-            sleep(Duration::from_millis(10)).await;
-        }
+        until_said(validator, said, before + 1).await;
+    }
+}
+
+/// Waits until the node has said this so many times.
+async fn until_said(node: &Node, what: &str, times: usize) {
+    let late = Instant::now() + PATIENCE;
+    while node.stderr().matches(what).count() < times {
+        assert!(
+            Instant::now() < late,
+            "it does not say {what:?}:\n{}",
+            node.stderr()
+        );
+        sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -128,4 +133,62 @@ async fn a_reload_takes_effect_and_one_with_an_error_changes_nothing_and_says_wh
         .reload(&restart, "pool.attempts = 2 (was 3), from the next start on")
         .await;
     assert_eq!(status().await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_starts_is_not_ended_by_a_hangup_and_heeds_it() {
+    let subnet = Subnet::new();
+    let _ = subnet.key("node");
+    // The chain never comes.
+    for process in [subnet.validator("node"), subnet.miner("node", 1, 0)] {
+        let mut node = process.spawn();
+        // It has its directory before it unlocks its key, which takes a while.
+        let (lock, pid) = (process.data().join("lock"), node.pid().to_string());
+        let late = Instant::now() + PATIENCE;
+        while !fs::read_to_string(&lock).is_ok_and(|holder| holder.contains(&pid)) {
+            assert!(Instant::now() < late, "it does not start:\n{}", node.stderr());
+            sleep(Duration::from_millis(1)).await;
+        }
+        node.signal(Signal::HUP);
+        until_said(&node, "the configuration was read again, and nothing changed", 1).await;
+        assert!(node.ended(Duration::ZERO).await.is_none(), "{}", node.stderr());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_miner_moves_without_a_restart_and_says_what_takes_one() {
+    let subnet = Subnet::new();
+    let chain_process = subnet.chain();
+    let _chain = chain_process.start().await;
+    let _ = subnet.key("miner");
+    subnet.register("miner", "miner").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("miner.toml");
+    let advertise = |port: u16| format!("advertise = \"https://127.0.0.1:{port}\"\n");
+    fs::write(&file, advertise(1)).unwrap();
+    let process = subnet
+        .miner("miner", 1, 0)
+        .arg(format!("--config={}", file.display()));
+    let miner = process.start().await;
+    until_said(&miner, "lists it at https://127.0.0.1:1 ", 1).await;
+
+    fs::write(&file, advertise(2) + "min_stake = 5\n").unwrap();
+    miner.signal(Signal::HUP);
+    until_said(&miner, "lists it at https://127.0.0.1:2 ", 1).await;
+    until_said(&miner, "min_stake = 5 (was 0), from the next start on\n", 1).await;
+    let moved = "advertise = \"https://127.0.0.1:2\" (was \"https://127.0.0.1:1\")\n";
+    until_said(&miner, moved, 1).await;
+
+    fs::write(&file, "advertise = \"nowhere\"\n").unwrap();
+    miner.signal(Signal::HUP);
+    until_said(&miner, "the configuration stays as it was", 1).await;
+
+    fs::write(&file, "").unwrap();
+    miner.signal(Signal::HUP);
+    until_said(
+        &miner,
+        "(was \"https://127.0.0.1:2\"), from the next start on\n",
+        1,
+    )
+    .await;
 }

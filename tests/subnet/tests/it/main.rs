@@ -5,3 +5,4 @@
 mod bad_input;
 mod leaving;
 mod passthrough;
+mod probes;
