@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use synapse_core::{
-    Error, NodeId, SubnetId,
+    Endpoint, Error, NodeId, SubnetId,
     config::{Configuration, Period, Wrong},
     keys::{Scheme, check_address},
 };
@@ -78,6 +78,12 @@ impl ChainConfig {
 
 impl Configuration for ChainConfig {
     fn check(&self, wrong: &mut Wrong) {
+        // Not echoed: a password may be part of it.
+        if self.url.contains('@') {
+            wrong.add("url", "it holds a user or a password, which no chain asks for");
+        } else if let Err(error) = Endpoint::http(&self.url) {
+            wrong.add("url", error.to_string());
+        }
         if let Some(key) = &self.key {
             let scheme = if key.starts_with("0x") {
                 Scheme::Secp256k1

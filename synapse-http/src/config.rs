@@ -1,6 +1,6 @@
 //! Options of servers and of connections, as a program's configuration has them.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,20 @@ impl ServerConfig {
         Self {
             listen: listen.into(),
             ..Self::default()
+        }
+    }
+
+    /// Says that a server without TLS would not start on an address that other machines reach.
+    ///
+    /// Of a host's name it is known only once it listens.
+    pub fn check_plain(&self, wrong: &mut Wrong) {
+        let address = self.listen.parse::<SocketAddr>();
+        if !self.allow_plain_http && address.is_ok_and(|address| !address.ip().is_loopback()) {
+            wrong.add(
+                "listen",
+                "other machines reach it, and without TLS everybody on the way could read what is said; serve with TLS, \
+                 listen on 127.0.0.1, or set allow_plain_http where the network itself is private",
+            );
         }
     }
 
@@ -146,8 +160,9 @@ impl ReachConfig {
 
 impl Configuration for ServerConfig {
     fn check(&self, wrong: &mut Wrong) {
-        if self.listen.is_empty() {
-            wrong.add("listen", "it is empty; write it as HOST:PORT");
+        let parts = self.listen.rsplit_once(':');
+        if !parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+            wrong.add("listen", "it is no address; write it as HOST:PORT");
         }
     }
 }

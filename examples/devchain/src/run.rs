@@ -105,7 +105,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
         None => api,
     };
     let serving = server
-        .on_ready(move |address| println!("ready {scheme}://{address}"))
+        .on_ready(move |address| node_args::say_ready(scheme, address))
         .serve(api);
     tokio::select! {
         served = serving => served,

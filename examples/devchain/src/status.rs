@@ -60,11 +60,10 @@ pub(crate) async fn status(options: &Options) -> Result<(), Error> {
             "supply": supply,
             "subnets": subnets.iter().map(Seen::document).collect::<Vec<_>>(),
         });
-        println!("{document:#}");
+        node_args::say(&format!("{document:#}\n"))
     } else {
-        show(&chain, supply, &subnets);
+        node_args::say(&shown(&chain, supply, &subnets))
     }
-    Ok(())
 }
 
 async fn see(subnet: &LocalSubnet) -> Result<Seen, Error> {
@@ -83,9 +82,9 @@ async fn see(subnet: &LocalSubnet) -> Result<Seen, Error> {
     })
 }
 
-fn show(chain: &LocalChain, supply: Supply, subnets: &[Seen]) {
-    println!(
-        "chain {}  block {}  issued {}  burned {}",
+fn shown(chain: &LocalChain, supply: Supply, subnets: &[Seen]) -> String {
+    let mut out = format!(
+        "chain {}  block {}  issued {}  burned {}\n",
         chain.id(),
         chain.block(),
         supply.issued,
@@ -94,7 +93,10 @@ fn show(chain: &LocalChain, supply: Supply, subnets: &[Seen]) {
     for subnet in subnets {
         let Epoch { id, phase, ends, .. } = subnet.epoch;
         let phase = format!("{phase:?}").to_lowercase();
-        println!("\nsubnet {}  epoch {id}, {phase}, until block {ends}", subnet.id);
+        out.push_str(&format!(
+            "\nsubnet {}  epoch {id}, {phase}, until block {ends}\n",
+            subnet.id
+        ));
         let mut members = Table::new(["MEMBER", "ROLE", "STAKE", "PAID", "ENDPOINT", "CAPABILITIES"]);
         for member in subnet.directory.members() {
             let endpoint = member
@@ -114,7 +116,7 @@ fn show(chain: &LocalChain, supply: Supply, subnets: &[Seen]) {
                 capabilities.to_owned(),
             ]);
         }
-        print!("{members}");
+        out.push_str(&members.to_string());
         if subnet.weights.is_empty() {
             continue;
         }
@@ -128,8 +130,9 @@ fn show(chain: &LocalChain, supply: Supply, subnets: &[Seen]) {
                 ]);
             }
         }
-        print!("{weights}");
+        out.push_str(&weights.to_string());
     }
+    out
 }
 
 impl Seen {

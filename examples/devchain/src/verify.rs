@@ -24,6 +24,8 @@ pub(crate) fn verify(options: &Options) -> Result<(), Error> {
     }
     let chain = LocalChain::open(&options.data_dir)?;
     let blocks = chain.verify()?;
-    println!("{}: {blocks} blocks give the state that is stored", chain.id());
-    Ok(())
+    node_args::say(&format!(
+        "{}: {blocks} blocks give the state that is stored\n",
+        chain.id()
+    ))
 }

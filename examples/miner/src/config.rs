@@ -2,14 +2,11 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use node_args::config::KeyConfig;
+use node_args::config::{KeyConfig, check_endpoint, check_variable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use synapse_chain::config::ChainConfig;
-use synapse_core::{
-    Endpoint,
-    config::{Configuration, Wrong},
-};
+use synapse_core::config::{Configuration, Wrong};
 use synapse_http::config::ServerConfig;
 use synapse_miner::config::{QueueConfig, RegisterConfig};
 
@@ -134,18 +131,27 @@ impl Default for EngineConfig {
 
 impl Configuration for MinerConfig {
     fn check(&self, wrong: &mut Wrong) {
+        self.check_but_for_tls(wrong);
+        if self.plain_http {
+            wrong.within("server", |wrong| self.server.check_plain(wrong));
+        }
+    }
+}
+
+impl MinerConfig {
+    /// The preflight says itself what would not be served without TLS.
+    pub(crate) fn check_but_for_tls(&self, wrong: &mut Wrong) {
         wrong.within("chain", |wrong| self.chain.check(wrong));
         wrong.within("key", |wrong| self.key.check(wrong));
         wrong.within("server", |wrong| self.server.check(wrong));
         wrong.within("engine", |wrong| self.engine.check(wrong));
         wrong.within("register", |wrong| self.register.check(wrong));
-        match self.advertise.as_deref().map(Endpoint::http) {
-            Some(Err(error)) => wrong.add("advertise", error.to_string()),
-            None if is_every_address(&self.server.listen) => wrong.add(
+        check_endpoint(wrong, "advertise", self.advertise.as_deref());
+        if self.advertise.is_none() && is_every_address(&self.server.listen) {
+            wrong.add(
                 "advertise",
                 "it is missing, and it listens on every address of this machine: say where validators reach it, as https://host:port",
-            ),
-            _ => {}
+            );
         }
         if self.server.allow_plain_http && !self.plain_http {
             wrong.add("server.allow_plain_http", "it takes plain_http, too");
@@ -174,6 +180,8 @@ impl EngineConfig {
             }
             (Some(_), None) => {}
         }
+        check_endpoint(wrong, "upstream", self.upstream.as_deref());
+        check_variable(wrong, "upstream_key_env", self.upstream_key_env.as_deref());
         let default = Self::default();
         let of_llama = [
             ("model_id", self.model_id.is_some()),

@@ -27,7 +27,7 @@ use synapse_core::{Error, config::Live};
 
 use self::{
     config::MinerConfig,
-    preflight::PreflightArgs,
+    preflight::{Looker, PreflightArgs},
     score::{Asker, ScoreArgs},
 };
 
@@ -54,7 +54,7 @@ async fn main() -> ExitCode {
 fn command() -> Command {
     let status = StatusArgs::augment_args(NodeArgs::augment_args(Command::new("status")))
         .about("Show how it does, again each second on a terminal");
-    let preflight = flags::<MinerConfig>(PreflightArgs::augment_args(Command::new("preflight")))
+    let preflight = flags::<Looker>(PreflightArgs::augment_args(Command::new("preflight")))
         .about("Look at this set-up as a validator does, before a registration is paid for");
     let score = flags_of::<Asker>(ScoreArgs::augment_args(Command::new("score")), &["key", "chain"])
         .about("Ask a validator why it earned what it earned");
@@ -76,8 +76,8 @@ async fn run(matches: &ArgMatches) -> Result<(), Error> {
             shown.show("miner", &data_dir, status::page).await
         }
         Some(("preflight", matches)) => {
-            let config: MinerConfig = loader(matches).load()?.into_value();
-            preflight::run(config, arguments(matches)).await
+            let looker: Looker = loader(matches).load()?.into_value();
+            preflight::run(looker, arguments(matches)).await
         }
         Some((_, matches)) => {
             let asker: Asker = loader(matches).load()?.into_value();

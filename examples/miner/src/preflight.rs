@@ -3,7 +3,14 @@
 use std::sync::Arc;
 
 use clap::Args;
-use synapse_core::{Endpoint, Error, ModuleExt as _, SubnetSummary, keys::Signer};
+use node_args::say;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use synapse_core::{
+    Endpoint, Error, ModuleExt as _, SubnetSummary,
+    config::{Configuration, Wrong},
+    keys::Signer,
+};
 use synapse_http::tls::NodeTls;
 use synapse_miner::Preflight;
 
@@ -22,7 +29,18 @@ pub(crate) struct PreflightArgs {
     json: bool,
 }
 
-pub(crate) async fn run(config: MinerConfig, asked: PreflightArgs) -> Result<(), Error> {
+/// The miner's options, of one who looks at them.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub(crate) struct Looker(MinerConfig);
+
+impl Configuration for Looker {
+    fn check(&self, wrong: &mut Wrong) {
+        self.0.check_but_for_tls(wrong);
+    }
+}
+
+pub(crate) async fn run(Looker(config): Looker, asked: PreflightArgs) -> Result<(), Error> {
     let hotkey = config.key.unlock().await?.hotkey();
     let engine = config.engine.start(config.queue.parallel).await?;
     let queue = config.queue.layer();
@@ -54,9 +72,9 @@ pub(crate) async fn run(config: MinerConfig, asked: PreflightArgs) -> Result<(),
     let report = Box::pin(preflight.run()).await;
     if asked.json {
         let report = serde_json::to_value(&report).expect("a report has a JSON form");
-        println!("{report:#}");
+        say(&format!("{report:#}\n"))?;
     } else {
-        println!("{report}");
+        say(&format!("{report}\n"))?;
     }
     match report.failed().count() {
         0 => Ok(()),

@@ -1,7 +1,10 @@
 //! Why a miner earned what it earned, as a validator says.
 
 use clap::Args;
-use node_args::table::{Column, Look, Page, Span, Table};
+use node_args::{
+    say,
+    table::{Column, Look, Page, Span, Table},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -51,12 +54,11 @@ pub(crate) async fn run(Asker(config): Asker, asked: ScoreArgs) -> Result<(), Er
     let said = client.report(asked.epoch.map(EpochId)).await?;
     // Where a key was named, whatever the chain does.
     let directory = directory(&config).await.ok().flatten();
-    print(&said, directory.as_deref(), asked.json);
-    Ok(())
+    say(&shown(&said, directory.as_deref(), asked.json))
 }
 
-/// Prints a report, and the signature that proves it. `directory` says whether whoever signed it is a validator.
-fn print(said: &Attested<ScoreReport>, directory: Option<&Directory>, as_json: bool) {
+/// A report, and the signature that proves it. `directory` says whether whoever signed it is a validator.
+fn shown(said: &Attested<ScoreReport>, directory: Option<&Directory>, as_json: bool) -> String {
     let report = said.value();
     let standing = standing(report, directory);
     if as_json {
@@ -68,8 +70,7 @@ fn print(said: &Attested<ScoreReport>, directory: Option<&Directory>, as_json: b
             "signature": said.signature(),
             "is_validator": directory.map(|_| standing.is_ok()),
         });
-        println!("{document:#}");
-        return;
+        return format!("{document:#}\n");
     }
     let mut page = Page::new();
     page.line([format!(
@@ -85,7 +86,7 @@ fn print(said: &Attested<ScoreReport>, directory: Option<&Directory>, as_json: b
     page.table(reasons(report));
     page.line([""]);
     page.line([seen(report)]);
-    print!("{}", page.render(false, None));
+    page.render(false, None)
 }
 
 /// The sums of what was seen; with `--json` all of it is there.

@@ -95,7 +95,7 @@ fn teller(options: &MinerConfig, node: &str) -> impl FnMut(&MinerEvent) + Send +
     let register = options.key.register_command(&options.chain);
     let node = node.to_owned();
     move |event| match event {
-        MinerEvent::Serving(address) => println!("ready {scheme}://{address}"),
+        MinerEvent::Serving(address) => node_args::say_ready(scheme, address),
         MinerEvent::Unregistered => eprintln!(
             "{node} is no member of the subnet, so nobody asks it until it is:\n  {register} --role miner --stake …"
         ),

@@ -19,7 +19,7 @@ pub(crate) fn page(told: &Written<MinerStatus>, page: &mut Page) {
     page.line([care(status)]);
     for alert in &status.alerts {
         let text = format!("ALERT {}: {}", alert.code, alert.text);
-        page.line([Span::new(text).look(Look::Bad)]);
+        page.text(Span::new(text).look(Look::Bad));
     }
     page.line([""]);
     page.table(scores(&status.scores));

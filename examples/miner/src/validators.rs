@@ -27,8 +27,8 @@ const MOST_KEPT: usize = 64;
 pub(crate) struct ValidatorKey {
     /// The validator's address: no other's word is taken. Where it is left out, the member of which the subnet's directory
     /// says that it serves there.
-    #[arg(long, value_name = "ADDRESS")]
-    validator_key: Option<String>,
+    #[arg(long, value_name = "ADDRESS", value_parser = node_args::address)]
+    validator_key: Option<NodeId>,
 }
 
 /// The subnet's directory; `None` where the chain does not answer soon.
@@ -52,7 +52,7 @@ impl ValidatorKey {
         hotkey: Arc<dyn Signer>,
     ) -> Result<ScoresClient, Error> {
         let validator = match &self.validator_key {
-            Some(validator) => NodeId::from(&**validator),
+            Some(validator) => validator.clone(),
             None => validator_at(directory(config).await?.as_deref(), url)?,
         };
         Ok(ScoresClient::new(url, validator, hotkey).subnet(config.chain.subnet()))

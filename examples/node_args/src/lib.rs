@@ -2,6 +2,7 @@
 //! end.
 
 pub mod config;
+mod say;
 pub mod status;
 pub mod table;
 
@@ -14,6 +15,8 @@ use synapse_core::{
     keys::{Keypair, Keys, Keystore, Passphrase, Scheme, check_address},
 };
 use tracing_subscriber::EnvFilter;
+
+pub use self::say::{say, say_ready};
 
 /// The chain and the subnet that a node belongs to.
 #[derive(Debug, Clone, Args)]
@@ -60,7 +63,10 @@ impl ChainArgs {
 }
 
 /// The address of a key of any scheme.
-fn address(text: &str) -> Result<NodeId, String> {
+///
+/// # Errors
+/// Why it is none.
+pub fn address(text: &str) -> Result<NodeId, String> {
     let node = NodeId::from(text);
     let scheme = if text.starts_with("0x") {
         Scheme::Secp256k1
@@ -160,6 +166,11 @@ impl PassphraseArgs {
     fn read(&self) -> Result<Passphrase, Error> {
         match (&self.passphrase_file, &self.passphrase_env) {
             (Some(file), _) => Passphrase::from_file(file),
+            // Not echoed: it may be the passphrase itself.
+            (None, Some(variable)) if !config::is_variable(variable) => Err(Error::invalid(
+                "no_passphrase",
+                format!("--passphrase-env: {}", config::NO_VARIABLE),
+            )),
             (None, Some(variable)) => Passphrase::from_env(variable),
             (None, None) => Passphrase::prompt("passphrase: "),
         }

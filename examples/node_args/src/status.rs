@@ -20,7 +20,10 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
-use crate::table::{Look, Page, Span};
+use crate::{
+    say::is_heard,
+    table::{Look, Page, Span},
+};
 
 /// The file in a node's directory.
 const FILE: &str = "status.json";
@@ -289,13 +292,9 @@ impl StatusArgs {
                     false => text,
                 }
             };
-            let mut stdout = io::stdout().lock();
-            let said = stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush());
-            // Whoever reads has seen enough.
-            if said.is_err() || !again {
+            if !is_heard(&out)? || !again {
                 return Ok(());
             }
-            drop(stdout);
             before = bytes;
             sleep(OFTEN).await;
         }

@@ -4,7 +4,15 @@ use std::fmt::Write as _;
 
 /// What a program shows: lines of text and tables, in order.
 #[derive(Debug, Clone, Default)]
-pub struct Page(Vec<Vec<Span>>);
+pub struct Page(Vec<Line>);
+
+#[derive(Debug, Clone)]
+enum Line {
+    /// Cut where the terminal ends.
+    Cut(Vec<Span>),
+    /// Goes on in the next one.
+    Wrapped(Span),
+}
 
 /// A piece of text with one look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,37 +74,80 @@ impl Page {
 
     /// One more line.
     pub fn line(&mut self, spans: impl IntoIterator<Item = impl Into<Span>>) {
-        self.0.push(spans.into_iter().map(Into::into).collect());
+        self.0
+            .push(Line::Cut(spans.into_iter().map(Into::into).collect()));
+    }
+
+    /// One more text that is to be read to its end, over as many lines as it takes.
+    pub fn text(&mut self, span: impl Into<Span>) {
+        self.0.push(Line::Wrapped(span.into()));
     }
 
     /// One more table.
     pub fn table<const COLUMNS: usize>(&mut self, table: Table<COLUMNS>) {
-        self.0.extend(table.into_lines());
+        self.0.extend(table.into_lines().into_iter().map(Line::Cut));
     }
 
-    /// As text: with colours or without, each line cut at `width` where there is one.
+    /// As text: with colours or without, each line cut or wrapped at `width` where there is one.
     #[must_use]
     pub fn render(&self, colours: bool, width: Option<usize>) -> String {
         let mut out = String::new();
+        let width = width.unwrap_or(usize::MAX);
         for line in &self.0 {
-            let mut left = width.unwrap_or(usize::MAX);
-            for Span { text, look } in trimmed(line) {
-                let long = text.chars().count() > left;
-                let shown: String = match long {
-                    true if left > 0 => text.chars().take(left - 1).chain(['…']).collect(),
-                    _ => text.chars().take(left).collect(),
-                };
-                left = left.saturating_sub(shown.chars().count());
-                match look.code().filter(|_| colours && !shown.trim().is_empty()) {
-                    // Writing to a string cannot fail.
-                    Some(code) => _ = write!(out, "\x1b[{code}m{shown}\x1b[0m"),
-                    None => out.push_str(&shown),
+            match line {
+                Line::Cut(spans) => render(&mut out, spans, colours, width),
+                Line::Wrapped(Span { text, look }) => {
+                    for part in wrapped(text, width) {
+                        render(&mut out, &[Span::new(part).look(*look)], colours, width);
+                    }
                 }
             }
-            out.push('\n');
         }
         out
     }
+}
+
+/// One line, cut at `width`.
+fn render(out: &mut String, line: &[Span], colours: bool, width: usize) {
+    let mut left = width;
+    for Span { text, look } in trimmed(line) {
+        let long = text.chars().count() > left;
+        let shown: String = match long {
+            true if left > 0 => text.chars().take(left - 1).chain(['…']).collect(),
+            _ => text.chars().take(left).collect(),
+        };
+        left = left.saturating_sub(shown.chars().count());
+        match look.code().filter(|_| colours && !shown.trim().is_empty()) {
+            // Writing to a string cannot fail.
+            Some(code) => _ = write!(out, "\x1b[{code}m{shown}\x1b[0m"),
+            None => out.push_str(&shown),
+        }
+    }
+    out.push('\n');
+}
+
+/// A text as lines of `width`, broken between words, and within one that is longer than a line.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let (mut lines, mut line, mut used) = (Vec::new(), String::new(), 0);
+    for word in text.split(' ') {
+        if used > 0 && used + 1 + word.chars().count() > width {
+            lines.push(std::mem::take(&mut line));
+            used = 0;
+        } else if used > 0 {
+            line.push(' ');
+            used += 1;
+        }
+        for letter in word.chars() {
+            if used == width.max(1) {
+                lines.push(std::mem::take(&mut line));
+                used = 0;
+            }
+            line.push(letter);
+            used += 1;
+        }
+    }
+    lines.push(line);
+    lines
 }
 
 impl Look {

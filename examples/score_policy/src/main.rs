@@ -4,7 +4,11 @@
 //! cargo run -p score_policy -- ./data/validator
 //! ```
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Parser;
 use score_policy::Quickest;
@@ -45,13 +49,21 @@ fn run(options: &Options) -> Result<(), Error> {
         )
         .with_hint("name the folder that has the validator's state.json, once an epoch has ended"));
     }
-    if options.json {
+    let text = if options.json {
         let json = serde_json::to_string(&comparison).map_err(|error| {
             Error::internal("no_json", "writing the comparison failed").with_source(error)
         })?;
-        println!("{json}");
+        format!("{json}\n")
     } else {
-        print!("{comparison}");
+        comparison.to_string()
+    };
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Who reads may have had enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let what = format!("standard output takes nothing: {error}");
+            Err(Error::unavailable("no_output", what).with_source(error))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }

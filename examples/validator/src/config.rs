@@ -2,14 +2,11 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use node_args::config::KeyConfig;
+use node_args::config::{KeyConfig, check_endpoint};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use synapse_chain::config::ChainConfig;
-use synapse_core::{
-    Endpoint,
-    config::{Configuration, Wrong},
-};
+use synapse_core::config::{Configuration, Wrong};
 use synapse_http::config::{ReachConfig, ServerConfig, TlsConfig};
 use synapse_validator::config::{LimitsConfig, PoolConfig, ProbeConfig, ScoreConfig};
 
@@ -76,8 +73,9 @@ impl Configuration for ValidatorConfig {
         wrong.within("key", |wrong| self.key.check(wrong));
         wrong.within("server", |wrong| self.server.check(wrong));
         wrong.within("tls", |wrong| self.tls.check(wrong));
-        if let Some(Err(error)) = self.advertise.as_deref().map(Endpoint::http) {
-            wrong.add("advertise", error.to_string());
+        check_endpoint(wrong, "advertise", self.advertise.as_deref());
+        if self.tls.certificate.is_none() {
+            wrong.within("server", |wrong| self.server.check_plain(wrong));
         }
         if self.server.allow_plain_http && self.tls.certificate.is_some() {
             wrong.add(

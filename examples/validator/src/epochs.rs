@@ -2,23 +2,36 @@
 
 use std::path::Path;
 
-use node_args::table::{Column, Look, Page, Span, Table};
+use node_args::{
+    say,
+    table::{Column, Look, Page, Span, Table},
+};
 use serde_json::{Value, json};
-use synapse_core::Error;
+use synapse_core::{Error, ErrorKind};
 use synapse_validator::state::{EpochRecord, Stage, State};
 
 /// Prints them, oldest first.
 pub(crate) fn list(data_dir: &Path, as_json: bool) -> Result<(), Error> {
+    if !data_dir.is_dir() {
+        let what = format!("there is no directory {}", data_dir.display());
+        return Err(Error::new(ErrorKind::NotFound, "no_epochs", what)
+            .with_hint("name the one that the node was started with: --data-dir DIR"));
+    }
     let (records, unreadable): (Vec<_>, Vec<_>) = State::read(data_dir)?.partition(Result::is_ok);
     let records: Vec<EpochRecord> = records.into_iter().flatten().collect();
     if as_json {
         let records: Vec<Value> = records.iter().map(document).collect();
-        println!("{:#}", Value::from(records));
+        say(&format!("{:#}\n", Value::from(records)))?;
     } else {
-        print!("{}", page(&records).render(false, None));
+        say(&page(&records).render(false, None))?;
     }
-    // Those that can be read are shown; that one cannot is no secret either.
-    unreadable.into_iter().find_map(Result::err).map_or(Ok(()), Err)
+    // Those that can be read are shown; that others cannot is no secret either.
+    let mut unreadable: Vec<_> = unreadable.into_iter().filter_map(Result::err).collect();
+    let last = unreadable.pop();
+    for error in unreadable {
+        eprintln!("error: {error}");
+    }
+    last.map_or(Ok(()), Err)
 }
 
 fn page(records: &[EpochRecord]) -> Page {

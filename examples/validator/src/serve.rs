@@ -116,7 +116,7 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
     // Its probes end as the gateway begins to: the pool would wait for their replies as for users'.
     let (ends, is_ending) = oneshot::channel::<()>();
     let serving = server
-        .on_ready(move |address| println!("ready {scheme}://{address}"))
+        .on_ready(move |address| node_args::say_ready(scheme, address))
         .on_draining(move || drop(ends))
         .serve(api);
     let judging = judge(node, StatusFile::new(data.path()), async {

@@ -18,7 +18,7 @@ pub(crate) fn page(told: &Written<ValidatorStatus>, page: &mut Page) {
     page.line([judged(status)]);
     for alert in &status.alerts {
         let text = format!("ALERT {alert}; {}", alert.hint);
-        page.line([Span::new(text).look(Look::Bad)]);
+        page.text(Span::new(text).look(Look::Bad));
     }
     page.line([""]);
     page.table(miners(&status.miners));

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Configuration, Loader, Origin, Problems, loader::Told};
+use super::{Configuration, Loader, Origin, Problems, Setting, loader::Told};
 use crate::{Watch, WatchSender};
 
 /// A configuration as it is now, for those who follow it. A clone is the same one.
@@ -15,7 +15,9 @@ pub struct Live<T>(Arc<Inner<T>>);
 
 struct Inner<T> {
     loader: Loader<T>,
-    told: Mutex<Told>,
+    /// As the program started with it.
+    started: Arc<Told>,
+    told: Mutex<Arc<Told>>,
     shown: WatchSender<T>,
 }
 
@@ -25,7 +27,7 @@ struct Inner<T> {
 pub struct Change {
     /// Its key.
     pub key: String,
-    /// What it was, as a file has it; a secret is `(secret)`.
+    /// What is in effect until then, as a file has it; a secret is `(secret)`.
     pub old: String,
     /// What it is.
     pub new: String,
@@ -42,14 +44,17 @@ impl<T: Configuration> Live<T> {
     /// As [`Loader::load`].
     pub fn new(loader: Loader<T>) -> Result<Self, Problems> {
         let (value, told) = loader.load()?.into_parts();
+        let told = Arc::new(told);
         Ok(Self(Arc::new(Inner {
+            started: told.clone(),
             shown: Watch::channel(value).0,
             told: Mutex::new(told),
             loader,
         })))
     }
 
-    /// Reads it again, and says what changed. Blocks for as long as the file takes.
+    /// Reads it again, and says what changed; of what takes effect only at the start, each time what it is not yet. Blocks for
+    /// as long as the file takes.
     ///
     /// # Errors
     /// As [`Loader::load`]; all stays as it was.
@@ -57,11 +62,12 @@ impl<T: Configuration> Live<T> {
         // Held while it is read, so that of two reloads the later one stays.
         let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
         let (value, next) = self.0.loader.load()?.into_parts();
-        let changes: Vec<_> = changes(&told, &next).collect();
-        *told = next;
-        if !changes.is_empty() {
+        let changes: Vec<_> = changes(&self.0.started, &told, &next).collect();
+        let mut settings = next.schema().settings().iter();
+        if settings.any(|setting| told.value(setting) != next.value(setting)) {
             self.0.shown.set(value);
         }
+        *told = Arc::new(next);
         Ok(changes)
     }
 }
@@ -80,10 +86,13 @@ impl<T> Live<T> {
     }
 }
 
-fn changes<'a>(old: &'a Told, new: &'a Told) -> impl Iterator<Item = Change> + 'a {
+/// Against what is in effect: of what needs a restart, what the program started with.
+fn changes<'a>(started: &'a Told, told: &'a Told, new: &'a Told) -> impl Iterator<Item = Change> + 'a {
     let settings = new.schema().settings().iter();
-    let changed = settings.filter(|setting| old.value(setting) != new.value(setting));
-    changed.map(|setting| Change {
+    let before = move |setting: &Setting| if setting.restart { started } else { told };
+    let with_old = settings.map(move |setting| (setting, before(setting)));
+    let changed = with_old.filter(|(setting, old)| old.value(setting) != new.value(setting));
+    changed.map(|(setting, old)| Change {
         key: setting.key.clone(),
         old: setting.show(old.value(setting)),
         new: setting.show(new.value(setting)),

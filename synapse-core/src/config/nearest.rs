@@ -16,8 +16,8 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
-/// The nearest of dotted `keys`: one of the same section whose last part is near, one whose last part is the same, or one
-/// that is near as a whole.
+/// The nearest of dotted `keys`: one of the same section whose last part is near, or goes on where this one ends; one whose
+/// last part is the same, or one that is near as a whole.
 pub(super) fn nearest_key<'a>(key: &str, keys: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let (section, last) = key.rsplit_once('.').unwrap_or(("", key));
     let in_section =
@@ -27,7 +27,10 @@ pub(super) fn nearest_key<'a>(key: &str, keys: impl Iterator<Item = &'a str> + C
         // A long section would make any of its options near.
         nearest(last, [last_part(sibling)]).is_some()
     });
+    let longer = |candidate: &&str| plain(last_part(candidate)).starts_with(&format!("{}_", plain(last)));
     sibling
+        .filter(|sibling| !longer(sibling))
+        .or_else(|| keys.clone().filter(in_section).find(longer))
         .or_else(|| {
             let plain_last = plain(last);
             let mut same = keys

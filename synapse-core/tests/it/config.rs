@@ -335,7 +335,20 @@ fn a_reload_says_what_changed_and_who_follows_sees_it() {
     let restart: Vec<_> = changes.iter().map(|change| change.needs_restart).collect();
     assert_eq!(restart, [true, false, false]);
     assert_eq!(followed.current().pool.attempts, 5);
+}
+
+#[test]
+fn what_waits_for_a_restart_is_told_until_it_is_as_at_the_start() {
+    let (_folder, path) = file(TOKEN);
+    let live = Live::new(Loader::<Program>::new().file(&path)).unwrap();
+    for at in ["/x", "/x", "/y"] {
+        fs::write(&path, format!("data_dir = {at:?}\n{TOKEN}")).unwrap();
+        let changes: Vec<_> = live.reload().unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(changes, [format!("data_dir = {at:?} (was \"./data\")")]);
+    }
+    fs::write(&path, TOKEN).unwrap();
     assert_eq!(live.reload().unwrap(), []);
+    assert_eq!(live.current().data_dir, PathBuf::from("./data"));
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl AlertCode {
     }
 
     /// What to do about it.
-    fn hint(self) -> &'static str {
+    pub(super) fn hint(self) -> &'static str {
         match self {
             Self::ChainStalled => "check that the chain makes blocks, and that this node reaches it",
             Self::ChainWentBack => "nothing to do: what the chain forgot is submitted again",
@@ -151,11 +151,22 @@ impl Alerts {
 
     /// Says it, unless that was said before and is not over; then only what the status shows is replaced.
     pub(super) fn raise(&self, code: AlertCode, epoch: Option<EpochId>, text: impl Into<String>) {
+        self.raise_with(code, epoch, text, code.hint());
+    }
+
+    /// The same where the cause takes something else than usual.
+    pub(super) fn raise_with(
+        &self,
+        code: AlertCode,
+        epoch: Option<EpochId>,
+        text: impl Into<String>,
+        hint: &str,
+    ) {
         let alert = Alert {
             code,
             epoch,
             text: text.into(),
-            hint: code.hint().to_owned(),
+            hint: hint.to_owned(),
             over: false,
         };
         if self.lock().insert(code, alert.clone()).is_none() {

@@ -32,6 +32,8 @@ pub(super) struct Course {
     before: Option<Epoch>,
     /// The furthest that the chain was, while it is behind that.
     furthest: Option<(EpochId, bool)>,
+    /// The chain was further behind what is gathered than it ever is, and has not come there since.
+    is_astray: bool,
 }
 
 impl Course {
@@ -73,6 +75,12 @@ impl Course {
         self.before.map(place) < self.furthest
     }
 
+    /// The epoch that evidence is gathered for, while the chain has not come there after it was more than one behind: what is
+    /// stored is of another chain, say.
+    pub(super) fn astray(&self) -> Option<EpochId> {
+        self.open.filter(|_| self.is_astray)
+    }
+
     /// What there is to do now that the chain is `now`, where `stage` says how far the epoch that it weighs got.
     pub(super) fn advance(&mut self, now: Epoch, stage: Option<&Stage>) -> Vec<Step> {
         // An epoch without blocks has none to see anything in, nor to take weights in. A chain that is not known yet says
@@ -82,9 +90,10 @@ impl Course {
         }
         let mut steps = Vec::new();
         let weighing = (now.phase == Phase::Weighing).then_some(now.id);
-        let gathers = weighing
-            .map_or(now.id, |id| EpochId(id.0.saturating_add(1)))
-            .max(self.floor);
+        let theirs = weighing.map_or(now.id, |id| EpochId(id.0.saturating_add(1)));
+        let gathers = theirs.max(self.floor);
+        let behind = gathers.0.saturating_sub(theirs.0);
+        self.is_astray = behind > 1 || (self.is_astray && behind > 0);
         if self.open.is_none_or(|open| open < gathers) {
             self.unsettled.extend(self.open.replace(gathers));
             self.floor = gathers;

@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{
     alert::AlertCode,
+    corrupt::{Corrupt, look_through},
     course::{Course, Step},
     shared::Shared,
 };
@@ -31,6 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(1);
 /// A checkpoint that takes a second is followed by so many seconds without one: the open epoch may be large, and its disk slow.
 const REST: u32 = 9;
+/// What to do where the chain is far behind what is stored.
+const ANOTHER_CHAIN: &str = "if this is another chain, give the node an empty directory: the evidence of the old one stays where \
+     it is; else wait until the chain is there";
 /// Looks in a row at which no miner is ready, before that is said.
 const LONELY: u32 = 6;
 
@@ -46,6 +50,7 @@ pub(super) struct Follow<V> {
     rests_until: Instant,
     pulse: Pulse,
     lonely: u32,
+    corrupt: Corrupt,
 }
 
 impl<V: Validator> Follow<V> {
@@ -69,6 +74,7 @@ impl<V: Validator> Follow<V> {
             rests_until: Instant::now(),
             pulse: Pulse::new(),
             lonely: 0,
+            corrupt: Corrupt::default(),
         };
         let open = recent.pop().filter(|record| record.stage == Stage::Open);
         if let Some(record) = open {
@@ -85,6 +91,8 @@ impl<V: Validator> Follow<V> {
         let (mut epochs, mut directory) = (self.shared.subnet.epochs(), self.shared.subnet.directory());
         let mut checkpoints = interval(self.shared.settings.checkpoint_every);
         checkpoints.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looking = JoinSet::new();
+        looking.spawn(look_through(self.shared.clone(), RECENT));
         loop {
             tokio::select! {
                 biased;
@@ -109,9 +117,7 @@ impl<V: Validator> Follow<V> {
     /// Stores what came into the open epoch since it was last stored.
     pub(super) async fn checkpoint(&mut self) {
         let shared = self.shared.clone();
-        for (epoch, why) in shared.state.set_aside() {
-            shared.alerts.raise(AlertCode::StateCorrupt, Some(epoch), why);
-        }
+        self.corrupt.tell(&shared);
         self.look_for_miners();
         let began = Instant::now();
         if began < self.rests_until {
@@ -145,11 +151,25 @@ impl<V: Validator> Follow<V> {
             }
         };
         let steps = self.course.advance(now, weighed.as_ref());
-        self.shared
-            .alerts
-            .set(AlertCode::ChainWentBack, self.course.is_behind(), || {
-                format!("the chain went back to epoch {}, {:?}", now.id, now.phase)
-            });
+        match self.course.astray() {
+            Some(stored) => {
+                let text = format!(
+                    "what is stored is of epoch {stored}, and the chain is at epoch {}: until it is past the stored one, no \
+                     new weights are submitted",
+                    now.id
+                );
+                let code = AlertCode::ChainWentBack;
+                self.shared
+                    .alerts
+                    .raise_with(code, Some(now.id), text, ANOTHER_CHAIN);
+            }
+            None => {
+                let behind = self.course.is_behind();
+                self.shared.alerts.set(AlertCode::ChainWentBack, behind, || {
+                    format!("the chain went back to epoch {}, {:?}", now.id, now.phase)
+                });
+            }
+        }
         for step in steps {
             match step {
                 Step::Turn(epoch) => self.turn(epoch).await,
@@ -162,11 +182,7 @@ impl<V: Validator> Follow<V> {
     /// Closes the epoch that is open, and opens the next one.
     async fn turn(&mut self, epoch: EpochId) {
         let shared = self.shared.clone();
-        for code in [
-            AlertCode::JudgeFault,
-            AlertCode::StateCorrupt,
-            AlertCode::TaskFailed,
-        ] {
+        for code in [AlertCode::JudgeFault, AlertCode::TaskFailed] {
             shared.alerts.clear(code);
         }
         let directory = shared.subnet.directory().current();
@@ -185,6 +201,10 @@ impl<V: Validator> Follow<V> {
             .map(|enrolled| MinerEvidence::of(&enrolled.member, enrolled.refused.clone()))
             .collect();
         let closed = shared.log.open(next.clone());
+        // What was found before the first one began is not over with it.
+        if closed.is_some() {
+            self.corrupt.over(&shared);
+        }
         self.stored = None;
         if let Some(seen) = closed.filter(|seen| seen.subnet == shared.subnet.id() && seen.epoch < epoch) {
             let mut record = EpochRecord::open(seen);

@@ -27,7 +27,7 @@
 //! | code | what it means | when it is over | what to do |
 //! | --- | --- | --- | --- |
 //! | `chain_stalled` | no phase began for three times as long as any before, and a minute | a phase begins | check that the chain makes blocks, and that this node reaches it |
-//! | `chain_went_back` | the chain is behind where it was | it is where it was | nothing; what it forgot is submitted again |
+//! | `chain_went_back` | the chain is behind where it was, or by more than one epoch behind what is stored; then no new weights are submitted until it is there | it is there | nothing: what it forgot is submitted again; but if this is another chain, give the node an empty directory, and the evidence of the old one stays where it is |
 //! | `not_a_member` | this validator is none of the subnet's | it is registered | register it, and check that it runs with that key |
 //! | `may_not_weigh` | its stake is below what setting weights takes, or the chain refused it for that | the chain takes its weights | add stake |
 //! | `no_miner_ready` | for half a minute no miner answered (with checkpoints every 5 s) | one does | check this machine's network |
@@ -36,14 +36,15 @@
 //! | `policy_fault` | the policy panicked, took too long or returned what are no scores | it scores an epoch | correct it; a backtest over the stored epoch shows the same |
 //! | `judge_fault` | `admit`, `probe` or `judge` of a [`Validator`] panicked | the next epoch begins | correct it; the panic is in the log |
 //! | `submission_failing` | the chain does not take the weights now | it has them, or the window ended | check the way to the chain |
-//! | `weights_missed` | an epoch's weights were not submitted in time | the next ones are | keep the node up while weights are taken |
+//! | `weights_missed` | an epoch's weights were not submitted in time | the next ones are | keep the node up while weights are taken; where the weights could not be stored, as for `state_unwritable` |
 //! | `weights_refused` | the chain refused an epoch's weights | it takes the next ones | its reason says what has to change |
-//! | `state_unwritable` | a step could not be stored; it is kept in memory, and nothing that is not stored is sent | it is stored | make room on the disk |
-//! | `state_corrupt` | the file of one epoch could not be read, and was set aside | the next epoch begins | check the disk |
+//! | `state_unwritable` | a step could not be stored; it is kept in memory, and no weights are submitted while it lasts | it is stored | make room on the disk, and give this user the right to write there |
+//! | `state_corrupt` | the files of so many epochs could not be read, and were set aside | the next epoch begins | check the disk |
 //! | `task_failed` | a part of the node panicked, and was begun again | the next epoch begins | report it, with the log |
 
 mod alert;
 mod book;
+mod corrupt;
 mod course;
 mod follow;
 mod probing;

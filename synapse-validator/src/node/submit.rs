@@ -233,7 +233,8 @@ impl<V: Validator> Shared<V> {
         let mut pause = PAUSE;
         while !self.keep(record.clone()).await {
             if !self.takes(record.epoch()) {
-                self.miss(record.clone(), "what was to be submitted could not be stored")
+                let why = "what was to be submitted could not be stored";
+                self.miss_for(record.clone(), why, AlertCode::StateUnwritable)
                     .await;
                 return false;
             }
@@ -257,14 +258,19 @@ impl<V: Validator> Shared<V> {
         self.keep(record).await;
     }
 
-    async fn miss(&self, mut record: EpochRecord, why: &str) {
+    async fn miss(&self, record: EpochRecord, why: &str) {
+        self.miss_for(record, why, AlertCode::WeightsMissed).await;
+    }
+
+    /// The same where the operator should do what he does about `cause`.
+    async fn miss_for(&self, mut record: EpochRecord, why: &str, cause: AlertCode) {
         let text = format!(
             "the weights of epoch {} were not submitted: {why}",
             record.epoch()
         );
         self.alerts.clear(AlertCode::SubmissionFailing);
         self.alerts
-            .raise(AlertCode::WeightsMissed, Some(record.epoch()), text);
+            .raise_with(AlertCode::WeightsMissed, Some(record.epoch()), text, cause.hint());
         record.reach(Stage::Missed(why.to_owned()), self.block());
         self.keep(record).await;
     }

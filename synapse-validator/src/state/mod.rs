@@ -68,7 +68,7 @@ impl State {
     /// Opens what is in `dir`, or makes it. No other process has it while a clone of this lives.
     ///
     /// # Errors
-    /// `state_newer`, `state_unreadable`, `state_unwritable`, and what [`DataDir::open`] fails with.
+    /// `state_newer`, `state_unreadable`, `state_unwritable`, and what [`DataDir::open`](synapse_core::DataDir::open) fails with.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, Error> {
         Shelf::open(dir.into()).map(Self::of)
     }

@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -24,7 +26,7 @@ const MOST_UNSAVED: usize = 8;
 pub(super) struct Shelf {
     dir: Option<PathBuf>,
     /// No other process has the epochs while this lives.
-    _lock: Option<DataDir>,
+    lock: Mutex<Option<DataDir>>,
     /// Held for moments only, and never while the disk works.
     at_hand: Mutex<AtHand>,
     /// Whose turn it is to write.
@@ -66,7 +68,7 @@ impl Shelf {
         files::sweep(&dir)?;
         let shelf = Self {
             dir: Some(dir),
-            _lock: Some(lock),
+            lock: Mutex::new(Some(lock)),
             ..Self::in_memory()
         };
         shelf.hand().known = known;
@@ -80,7 +82,7 @@ impl Shelf {
     pub(super) fn in_memory() -> Self {
         Self {
             dir: None,
-            _lock: None,
+            lock: Mutex::default(),
             at_hand: Mutex::new(AtHand {
                 header: None,
                 keep: KEEP,
@@ -239,6 +241,7 @@ impl Shelf {
 
     /// Writes what is not on the disk, for whoever has the turn.
     fn write(&self) -> Result<(), Error> {
+        self.make_again()?;
         loop {
             let next = self.hand().unsaved();
             let Some((epoch, record)) = next else { break };
@@ -254,6 +257,27 @@ impl Shelf {
                 .try_for_each(|epoch| files::remove(dir, epoch)),
             None => Ok(()),
         }
+    }
+
+    /// Makes the epochs' directory again where it is gone, with what is at hand of what was there.
+    fn make_again(&self) -> Result<(), Error> {
+        let Some((dir, epochs)) = self.dir.as_ref().map(|dir| (dir, files::epochs(dir))) else {
+            return Ok(());
+        };
+        match fs::metadata(&epochs) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            _ => return Ok(()),
+        }
+        tracing::warn!(dir = %epochs.display(), "the epochs' directory is gone, and is made again");
+        let lock = DataDir::open(epochs)?;
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+        let header = {
+            let mut hand = self.hand();
+            let at_hand: Vec<_> = hand.records.keys().copied().collect();
+            hand.unsaved.extend(at_hand);
+            hand.header.clone()
+        };
+        header.map_or(Ok(()), |header| header.write(dir))
     }
 
     /// Rewrites what an older version wrote. Each file says its own version, so where this is cut it begins again.

@@ -348,3 +348,41 @@ fn killed_at_200_moments_it_submits_each_epoch_once() {
         runtime.block_on(killed_at(moments, away));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn says_that_what_is_stored_is_ahead_of_the_chain_until_that_is_there() {
+    let folder = tempdir().unwrap();
+    let mut world = World::of_two();
+    world.state = State::open(folder.path()).unwrap();
+    let node = run(world.node());
+    world.epoch(16).await;
+    node.stop().await.unwrap();
+    drop(world);
+    let mut world = World::of_two();
+    world.state = State::open(folder.path()).unwrap();
+    world.chain.serving(13);
+    let node = world.node();
+    let status = node.status();
+    let node = run(node);
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(world.alerts(), ["chain_went_back"]);
+    let alert = status.current().alerts[0].clone();
+    let text = "what is stored is of epoch 17, and the chain is at epoch 13: until it is past the stored one, no new weights are \
+                submitted";
+    assert_eq!(alert.text, text);
+    assert!(
+        alert.hint.contains("give the node an empty directory"),
+        "{}",
+        alert.hint
+    );
+    for id in 14..=15 {
+        world.epoch(id).await;
+    }
+    world.chain.serving(16);
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(world.alerts(), ["chain_went_back"], "not before it is there");
+    world.epoch(17).await;
+    node.stop().await.unwrap();
+    assert_eq!(world.chain.weighed(), [17]);
+    assert_eq!(world.alerts(), ["chain_went_back", "chain_went_back is over"]);
+}

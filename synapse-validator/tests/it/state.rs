@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use serde_json::Value;
 use synapse_core::EpochId;
-use synapse_validator::{ScorePolicy, StandardPolicy, State, state::Stage};
+use synapse_validator::{ScorePolicy, StandardPolicy, State, node::AlertCode, state::Stage};
 use tempfile::{TempDir, tempdir};
 use tokio::time::sleep;
 
@@ -263,4 +263,73 @@ async fn a_disk_that_cannot_be_written_loses_nothing_and_sends_nothing_that_is_n
     let read: Vec<_> = State::read(folder.path()).unwrap().map(Result::unwrap).collect();
     assert_eq!((read[0].epoch(), &read[0].stage), (EpochId(1), &Stage::Submitted));
     assert!(read[1].evidence.miner(&"a".into()).unwrap().probes.asked > 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_is_gone_is_made_again_under_a_running_node() {
+    let folder = tempdir().unwrap();
+    let mut world = World::of_two();
+    world.state = State::open(folder.path()).unwrap();
+    let node = run(world.node());
+    sleep(Duration::from_secs(8)).await;
+    fs::remove_dir_all(folder.path().join("epochs")).unwrap();
+    world.chain.weighing(1);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(world.chain.weighed(), [1]);
+    assert_eq!(world.alerts(), Vec::<String>::new());
+    assert_eq!(State::open(folder.path()).unwrap_err().code(), "data_dir_locked");
+    node.stop().await.unwrap();
+    assert_eq!(names(folder.path()), ["0000000001.json", "0000000002.json"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_missed_for_the_disk_says_what_to_do_about_the_disk() {
+    let folder = tempdir().unwrap();
+    let mut world = World::of_two();
+    world.state = State::open(folder.path()).unwrap();
+    let node = world.node();
+    let status = node.status();
+    let node = run(node);
+    sleep(Duration::from_secs(8)).await;
+    let (epochs, away) = (folder.path().join("epochs"), folder.path().join("away"));
+    fs::rename(&epochs, &away).unwrap();
+    fs::write(&epochs, "").unwrap();
+    world.chain.weighing(1);
+    sleep(Duration::from_secs(30)).await;
+    world.chain.serving(2);
+    sleep(Duration::from_secs(30)).await;
+    let alerts = status.current().alerts.clone();
+    let missed = alerts.iter().find(|alert| alert.code == AlertCode::WeightsMissed);
+    let hint = &missed.unwrap().hint;
+    assert!(hint.starts_with("make room on the disk"), "{hint}");
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_that_cannot_be_read_is_set_aside_and_counted_once() {
+    let folder = with_epochs(14).await;
+    for epoch in [1, 2, 3, 4, 14] {
+        fs::write(file(folder.path(), epoch), "{").unwrap();
+    }
+    let mut world = World::of_two();
+    world.state = State::open(folder.path()).unwrap();
+    let node = world.node();
+    let status = node.status();
+    let node = run(node);
+    world.chain.serving(15);
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(world.alerts(), ["state_corrupt"]);
+    let alerts = status.current().alerts.clone();
+    assert_eq!(
+        alerts[0].text,
+        "5 stored epochs cannot be read, and were set aside: 14, 4, 3 and 2 more"
+    );
+    let aside = names(folder.path())
+        .into_iter()
+        .filter(|name| name.ends_with(".corrupt"));
+    assert_eq!(aside.count(), 5);
+    world.chain.weighing(15);
+    sleep(Duration::from_secs(4)).await;
+    node.stop().await.unwrap();
+    assert_eq!(world.alerts(), ["state_corrupt", "state_corrupt is over"]);
 }

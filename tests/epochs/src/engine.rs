@@ -30,7 +30,7 @@ const WORDS: [&str; 8] = [
 pub enum Behaviour {
     /// Does what it claims.
     Honest,
-    /// Takes ten times as long for a word.
+    /// Takes five times as long for a word.
     Slow,
     /// Answers for a while, and refuses for a while.
     Flapping,
@@ -58,10 +58,10 @@ impl Behaviour {
     pub fn misbehaves_in(self, epoch: u64) -> bool {
         match self {
             Self::Honest => false,
-            Self::Slow => (4..=14).contains(&epoch),
-            Self::Flapping => (3..=12).contains(&epoch),
+            Self::Slow => (4..=12).contains(&epoch),
+            Self::Flapping => (3..=8).contains(&epoch),
             Self::Lying => (2..=11).contains(&epoch),
-            Self::TwoFaced => (5..=15).contains(&epoch),
+            Self::TwoFaced => (5..=9).contains(&epoch),
             Self::Leaving => (6..=10).contains(&epoch),
         }
     }
@@ -169,7 +169,7 @@ impl InferenceModule for Engine {
         }
         let words = request.params.max_tokens.unwrap_or(16).clamp(1, 32);
         let pause = if self.is(Behaviour::Slow) {
-            self.pause * 10
+            self.pause * 5
         } else {
             self.pause
         };

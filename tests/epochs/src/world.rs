@@ -144,7 +144,7 @@ pub async fn run(epochs: Epochs, mut told: impl FnMut(&Row)) -> Result<Vec<Row>,
             .pool(pool.clone())
             .evidence(evidence.clone())
             .state(state)
-            .probe_every(Duration::from_millis(250))
+            .probe_every(Duration::from_millis(300))
             .seed(7 + number as u64);
         let book = validator.book();
         let mut stopped = stopped.clone();

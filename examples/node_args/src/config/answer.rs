@@ -1,7 +1,5 @@
 //! What a program says about its configuration.
 
-use std::io::{self, ErrorKind, Write as _};
-
 use clap::{ArgMatches, Command};
 use synapse_core::{
     Error,
@@ -9,6 +7,7 @@ use synapse_core::{
 };
 
 use super::flags::{flags, loader};
+use crate::say;
 
 /// The questions.
 pub(super) fn questions<T: Configuration>() -> Command {
@@ -57,15 +56,4 @@ fn show<T: Configuration>(matches: &ArgMatches) -> Result<(), Error> {
         }
     }
     say(&text)
-}
-
-/// Who reads may have had enough.
-fn say(text: &str) -> Result<(), Error> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::unavailable("no_output", "standard output takes nothing").with_source(error))
-        }
-        _ => Ok(()),
-    }
 }

@@ -11,10 +11,13 @@ const FILE: &str = "config";
 const FILE_VARIABLE: &str = "SYNAPSE_CONFIG";
 
 /// A program's command line: every option as a flag, `--config FILE`, and the questions `config check`, `config show`,
-/// `config reference` and `config example`, which [`answer`](super::answer()) answers.
+/// `config reference` and `config example`, which [`answer`](super::answer()) answers. A question's flags follow it: those
+/// before it would be another's.
 #[must_use]
 pub fn command<T: Configuration>(command: Command) -> Command {
-    flags::<T>(command).subcommand(questions::<T>())
+    flags::<T>(command)
+        .args_conflicts_with_subcommands(true)
+        .subcommand(questions::<T>())
 }
 
 /// The flags alone, such as for a further question of one's own.

@@ -11,6 +11,7 @@ use synapse_core::{
     keys::Keys,
 };
 
+use super::check_variable;
 use crate::{KeyArgs, PassphraseArgs};
 
 /// The node's key, and what unlocks it.
@@ -86,5 +87,6 @@ impl Configuration for KeyConfig {
                 "there is a passphrase_file, too; name one of the two",
             );
         }
+        check_variable(wrong, "passphrase_env", self.passphrase_env.as_deref());
     }
 }

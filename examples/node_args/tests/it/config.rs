@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, fs};
 
-use clap::{ArgMatches, Command};
-use node_args::config;
+use clap::{ArgMatches, Command, error::ErrorKind};
+use node_args::config::{self, KeyConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use synapse_core::config::{Configuration, Origin, Period, Schema};
+use synapse_core::config::{Configuration, Loader, Origin, Period, Schema};
 
 /// A program's options.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -157,6 +157,31 @@ fn questions_about_the_configuration_are_answered() {
         let error = answer(&["config", question]).unwrap().unwrap_err();
         assert_eq!(error.code(), "bad_configuration");
     }
+}
+
+#[test]
+fn flags_before_a_question_are_refused() {
+    for before in [&["--judge"][..], &["--listen", "here:1"]] {
+        let arguments = [&["program"], before, &["config", "check"]].concat();
+        let error = command().try_get_matches_from(arguments).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
+    }
+}
+
+#[test]
+fn a_secret_that_stands_for_its_variable_is_refused_and_not_echoed() {
+    let check = |name: &str, expect: bool| {
+        let loader = Loader::<KeyConfig>::new().flag("key", "node");
+        let loaded = loader.flag("passphrase-env", name).load();
+        let said = loaded.map(|_| ()).map_err(|problems| problems.to_string());
+        assert_eq!(said.is_ok(), expect, "{said:?}");
+        assert!(!said.is_err_and(|said| said.contains(name)));
+    };
+    check("SYNAPSE_PASSPHRASE", true);
+    check("_p4", true);
+    check("correct horse battery staple", false);
+    check("4horses", false);
+    check("s3cr3t!", false);
 }
 
 #[test]

@@ -35,6 +35,30 @@ fn lines_are_cut_at_the_terminals_width() {
 }
 
 #[test]
+fn a_text_goes_on_in_the_next_line() {
+    let mut page = Page::new();
+    page.text(Span::new("ALERT no_stake: 5GrwvaEF5zXb26 has too little").look(Look::Bad));
+    let lines = |width| {
+        let shown = page.render(false, width);
+        shown.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(None), ["ALERT no_stake: 5GrwvaEF5zXb26 has too little"]);
+    assert_eq!(
+        lines(Some(15)),
+        ["ALERT no_stake:", "5GrwvaEF5zXb26", "has too little"]
+    );
+    assert_eq!(
+        lines(Some(10)),
+        ["ALERT", "no_stake:", "5GrwvaEF5z", "Xb26 has", "too little"]
+    );
+    assert!(
+        page.render(true, Some(10))
+            .starts_with("\u{1b}[31mALERT\u{1b}[0m\n")
+    );
+    assert!(lines(Some(0)).iter().all(|line| line.chars().count() <= 1));
+}
+
+#[test]
 fn colours_come_only_where_they_are_wanted() {
     assert!(
         page()
