@@ -53,7 +53,7 @@ pub struct ScoreReport {
     pub policy_version: u32,
     /// The score; `None` where too little was seen to have an opinion.
     pub score: Option<f64>,
-    /// Where the score lies in 95 of 100 cases: from here …
+    /// Where the score most likely lies; how likely, the policy says: from here …
     pub low: Option<f64>,
     /// … to here.
     pub high: Option<f64>,

@@ -27,7 +27,7 @@ pub struct Score {
 pub struct Estimate {
     /// The score: finite, ≥ 0; only its ratio to others' counts.
     pub value: f64,
-    /// Where it lies, by another validator's evidence too, in 95 of 100 cases: from here …
+    /// Where it most likely lies, by another validator's evidence too; how likely, the policy says: from here …
     pub low: f64,
     /// … to here.
     pub high: f64,
