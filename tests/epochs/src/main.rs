@@ -43,6 +43,7 @@ async fn print(options: Options) -> Result<(), Error> {
         block: Duration::from_millis(options.block_ms.max(1)),
         state: options.state,
         validators: 1,
+        clock: None,
     };
     let count = epochs.count;
     let rows = run(epochs, |row| eprintln!("epoch {} of {count}", row.epoch)).await?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use synapse_chain::{LocalChain, LocalSubnet};
 use synapse_core::{
     EpochId, Error, InferenceModule, ModuleExt, NodeId, Role, ScoreBook, ScoreReport, Stake, Subnet,
-    SubnetId, SubnetParams,
+    SubnetId, SubnetParams, WallClock,
     keys::{Keypair, Scheme, Signer},
 };
 use synapse_http::{Server, SignedHttp};
@@ -30,6 +30,8 @@ pub struct Epochs {
     pub state: Option<PathBuf>,
     /// Validators: the first has the gateway that users ask, all judge.
     pub validators: usize,
+    /// What time it is for the validators; their machine's own where this is left out.
+    pub clock: Option<Arc<dyn WallClock>>,
 }
 
 /// What came of an epoch.
@@ -131,7 +133,10 @@ pub async fn run(epochs: Epochs, mut told: impl FnMut(&Row)) -> Result<Vec<Row>,
         let evidence = EvidenceLog::new();
         let pool = MinerPool::watch(
             subnet.directory(),
-            SignedHttp::new(key).with(|builder| builder.allow_loopback(true)),
+            SignedHttp::new(key).with(|builder| match epochs.clock.clone() {
+                Some(clock) => builder.allow_loopback(true).wall_clock(clock),
+                None => builder.allow_loopback(true),
+            }),
         )
         .probe_interval(Duration::from_millis(400))
         .witness(evidence.clone());

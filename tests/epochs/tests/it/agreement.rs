@@ -11,6 +11,7 @@ async fn two_validators_agree_within_the_intervals_that_they_state() {
         block: Duration::from_millis(150),
         state: None,
         validators: 2,
+        clock: None,
     };
     let rows = run(epochs, |_| {}).await.unwrap();
     let (mut pairs, mut agree) = (0_u32, 0_u32);

@@ -11,6 +11,7 @@ async fn each_miner_loses_and_regains_weight_for_the_reason_given() {
         block: Duration::from_millis(200),
         state: None,
         validators: 1,
+        clock: None,
     };
     let rows = run(epochs, |_| {}).await.unwrap();
     println!("{}", Table(&rows));
