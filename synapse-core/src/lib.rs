@@ -65,8 +65,9 @@ pub use self::{
         AnyNext, FromFn, FromFnService, Middleware, MiddlewareLayer, MiddlewareService, Next, from_fn, layer,
     },
     module::{
-        Attached, Health, HealthStatus, INTERFACE, InferenceModule, InferenceService, Metric, MetricKind,
-        MetricsData, ModelInfo, ModuleCapabilities, ModuleExt, ModuleService, ResourceSpec, Stack,
+        Attached, Capacity, Health, HealthStatus, INTERFACE, InferenceModule, InferenceService, Metric,
+        MetricKind, MetricsData, ModelInfo, ModuleCapabilities, ModuleExt, ModuleService, ResourceSpec,
+        Stack,
     },
     output::{
         Alternative, Body, Chunk, Delta, Ending, FinishReason, Head, Logprobs, Output, Pending, Tap, Token,

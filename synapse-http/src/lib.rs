@@ -39,7 +39,7 @@ pub mod tls;
 
 pub use self::{
     client::{HttpConnect, OpenAiModule, ScoresClient, SignedHttp},
-    dialect::OpenAi,
+    dialect::{Ollama, OpenAi},
     router::{Api, RouterBuilder, router},
     scores::Scores,
     serve::{PeerAddr, Server, serve},

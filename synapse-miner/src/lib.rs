@@ -1,13 +1,23 @@
 #![doc = include_str!("../README.md")]
 #![doc(test(attr(deny(warnings))))]
 
+pub mod access;
+pub mod admission;
 pub mod advertise;
+pub mod breaker;
 mod claimed;
 #[cfg(feature = "config")]
 pub mod config;
+#[cfg(feature = "container")]
+pub mod container;
+pub mod inference;
+pub mod monitor;
 pub mod node;
+pub mod ollama;
 pub mod preflight;
 pub mod queue;
+pub mod scale;
+pub mod supervisor;
 
 pub use self::{
     advertise::{Advertised, Advertiser},

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::Capacity;
+
 /// How a module is, why, and since when.
 ///
 /// ```
@@ -18,6 +20,7 @@ pub struct Health {
     status: HealthStatus,
     reason: Option<Cow<'static, str>>,
     since: Instant,
+    capacity: Option<Capacity>,
 }
 
 /// In one word. A higher one is worse.
@@ -40,6 +43,7 @@ impl Health {
             status: HealthStatus::Ready,
             reason: None,
             since: Instant::now(),
+            capacity: None,
         }
     }
 
@@ -49,6 +53,7 @@ impl Health {
             status: HealthStatus::Degraded,
             reason: Some(reason.into()),
             since: Instant::now(),
+            capacity: None,
         }
     }
 
@@ -58,6 +63,7 @@ impl Health {
             status: HealthStatus::Unhealthy,
             reason: Some(reason.into()),
             since: Instant::now(),
+            capacity: None,
         }
     }
 
@@ -86,15 +92,34 @@ impl Health {
         self.since
     }
 
+    /// The same with what there is room for now.
+    #[must_use]
+    pub fn with_capacity(mut self, capacity: Capacity) -> Self {
+        self.capacity = Some(capacity);
+        self
+    }
+
+    /// What there is room for now, where somebody measures it.
+    #[must_use]
+    pub fn capacity(&self) -> Option<Capacity> {
+        self.capacity
+    }
+
     /// Whether requests should be sent to it at all.
     #[must_use]
     pub fn is_serving(&self) -> bool {
         self.status != HealthStatus::Unhealthy
     }
 
-    /// The worse of the two; this one where they are equally bad.
+    /// The worse of the two; this one where they are equally bad. What both have room for is room for both: the
+    /// [narrower](Capacity::narrower) of the two.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
-        if other.status > self.status { other } else { self }
+        let capacity = match (self.capacity, other.capacity) {
+            (Some(ours), Some(theirs)) => Some(ours.narrower(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        };
+        let worse = if other.status > self.status { other } else { self };
+        Self { capacity, ..worse }
     }
 }

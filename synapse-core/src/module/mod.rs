@@ -2,6 +2,7 @@
 
 mod attached;
 mod capabilities;
+mod capacity;
 #[cfg(feature = "digest")]
 mod digest;
 mod health;
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 pub use self::{
     attached::Attached,
     capabilities::{INTERFACE, ModelInfo, ModuleCapabilities, ResourceSpec},
+    capacity::Capacity,
     health::{Health, HealthStatus},
     metrics::{Metric, MetricKind, MetricsData},
     service::{InferenceService, ModuleExt, ModuleService},

@@ -12,14 +12,11 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::header;
 use reqwest::Response;
-use synapse_core::{Chunk, Error, ErrorKind, Framing};
+use synapse_core::{Chunk, Dialect, Error, ErrorKind, Framing};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{call::deadline_exceeded, control, drain::Drains, meter::Meter};
-use crate::{
-    OpenAi,
-    sse::{self, Framer, Rest},
-};
+use crate::sse::{self, Framer, Rest};
 
 /// What bounds a body.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +34,7 @@ pub(super) type Source = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Sen
 pub(super) struct Reply {
     /// `None` once it ended.
     source: Option<Source>,
+    dialect: &'static dyn Dialect,
     framing: Framing,
     framer: Framer,
     whole: BytesMut,
@@ -55,6 +53,7 @@ pub(super) struct Reply {
 impl Reply {
     pub(super) fn new(
         response: Response,
+        dialect: &'static dyn Dialect,
         framing: Framing,
         limits: Limits,
         meter: Arc<Meter>,
@@ -73,6 +72,7 @@ impl Reply {
         };
         Ok(Self {
             source: Some(Box::pin(response.bytes_stream())),
+            dialect,
             framing,
             framer: Framer::new(framing, limits.events),
             whole: BytesMut::new(),
@@ -134,7 +134,7 @@ impl Reply {
         if self.framing == Framing::Unframed {
             return Ok(Some(Chunk::event(event)));
         }
-        let chunk = Chunk::read(event, OpenAi::DIALECT, self.framing)?;
+        let chunk = Chunk::read(event, self.dialect, self.framing)?;
         self.complete = chunk.as_ref().is_some_and(Chunk::is_last);
         Ok(chunk)
     }

@@ -1,9 +1,9 @@
 //! How an endpoint is reached.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use synapse_core::{Error, NodeId, SystemClock, WallClock};
+use synapse_core::{Dialect, Error, NodeId, SystemClock, WallClock};
 
 use super::{OpenAiModule, sign::Outgoing, transport::Transport, vet::Reach};
 use crate::sse::Limits;
@@ -27,6 +27,9 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) max_reply: usize,
     pub(super) idle_per_host: usize,
+    pub(super) unix_socket: Option<PathBuf>,
+    /// What the endpoint takes besides OpenAI's format.
+    pub(super) speaks: Vec<&'static dyn Dialect>,
     pub(super) served_by: Option<NodeId>,
     pub(super) signing: Option<Outgoing>,
     pub(super) node_key: Option<NodeId>,
@@ -58,6 +61,8 @@ impl Builder {
                 limits: Limits::default(),
                 max_reply: 64 << 20,
                 idle_per_host: 32,
+                unix_socket: None,
+                speaks: Vec::new(),
                 served_by: None,
                 signing: None,
                 node_key: None,
@@ -127,6 +132,20 @@ impl Builder {
     /// How many idle connections are kept for later. 32 unless set.
     pub fn idle_connections(mut self, count: usize) -> Self {
         self.settings.idle_per_host = count;
+        self
+    }
+
+    /// Another wire format that the endpoint takes besides OpenAI's: what comes in it is passed on as it came. Of a server
+    /// of ours it need not be said.
+    pub fn speaks(mut self, dialect: &'static dyn Dialect) -> Self {
+        self.settings.speaks.push(dialect);
+        self
+    }
+
+    /// Connects to this Unix socket instead of the address, whose host then is only what the request says.
+    #[cfg(unix)]
+    pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.unix_socket = Some(path.into());
         self
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use reqwest::{Request, Response};
 use synapse_core::{
-    Body, Deadline, Dialect as _, Error, ErrorKind, Framing, Head, Input, NodeId, Output, RequestId, Wire,
+    Body, Deadline, Dialect, Error, ErrorKind, Framing, Head, Input, NodeId, Output, RequestId, Wire,
 };
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
@@ -37,7 +37,8 @@ const HOP_BY_HOP: [HeaderName; 11] = [
 
 /// Sends `input` and waits for the first content of its reply.
 pub(super) async fn call(shared: &Shared, input: &Input) -> Result<Output, Error> {
-    let wire = input.wire_for(OpenAi::DIALECT)?;
+    let dialect = dialect_for(shared, input);
+    let wire = input.wire_for(dialect)?;
     let deadline = input.extensions().get::<Deadline>().copied();
     let request = request(shared, input, &wire, deadline)?;
     let latest = Instant::now() + shared.settings.head_timeout;
@@ -59,10 +60,25 @@ pub(super) async fn call(shared: &Shared, input: &Input) -> Result<Output, Error
     if !response.status().is_success() {
         return Err(refused(response).await);
     }
-    let mut output = reply(shared, input, response, deadline)?;
+    let mut output = reply(shared, input, dialect, response, deadline)?;
     // A head is cheap to send, and so are comments: it is content that somebody waits for.
     timeout_at(until, output.body.peek()).await.map_err(late)??;
     Ok(output)
+}
+
+/// The format that the request came in, where the endpoint takes it; OpenAI's where not.
+fn dialect_for(shared: &Shared, input: &Input) -> &'static dyn Dialect {
+    let Some(wire) = input.wire() else {
+        return OpenAi::DIALECT;
+    };
+    let dialect = wire.dialect();
+    let name = dialect.name();
+    let is_said = shared.settings.speaks.iter().any(|other| other.name() == name);
+    if is_said || shared.found().is_some_and(|found| found.speaks(name)) {
+        dialect
+    } else {
+        OpenAi::DIALECT
+    }
 }
 
 pub(super) fn deadline_exceeded() -> Error {
@@ -141,12 +157,13 @@ pub(super) async fn refused(response: Response) -> Error {
 fn reply(
     shared: &Shared,
     input: &Input,
+    dialect: &'static dyn Dialect,
     response: Response,
     deadline: Option<Deadline>,
 ) -> Result<Output, Error> {
     let content_type = response.headers().get(header::CONTENT_TYPE).cloned();
-    let framing = OpenAi.framing(content_type.as_ref());
-    let known = OpenAi::path(input.task()).is_some();
+    let framing = dialect.framing(content_type.as_ref());
+    let known = dialect.name() != OpenAi.name() || OpenAi::path(input.task()).is_some();
     if known && !matches!(framing, Framing::Sse | Framing::Whole | Framing::Lines) {
         let shown = content_type
             .as_ref()
@@ -179,6 +196,7 @@ fn reply(
     };
     let reply = Reply::new(
         response,
+        dialect,
         framing,
         limits,
         shared.meter.clone(),

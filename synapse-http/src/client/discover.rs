@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde::Deserialize;
-use synapse_core::{Error, ErrorKind, Health, HealthStatus, ModelInfo, ModuleCapabilities, Task};
+use synapse_core::{Capacity, Error, ErrorKind, Health, HealthStatus, ModelInfo, ModuleCapabilities, Task};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{transport::Transport, upstream::Upstream};
@@ -30,6 +30,13 @@ pub(super) struct Found {
     health: &'static str,
 }
 
+impl Found {
+    /// Whether the endpoint takes requests in this format as they are.
+    pub(super) fn speaks(&self, dialect: &str) -> bool {
+        self.capabilities.dialects.iter().any(|name| name == dialect)
+    }
+}
+
 #[derive(Deserialize)]
 struct Models {
     data: Vec<Model>,
@@ -48,6 +55,8 @@ struct Readiness {
     /// The digest of its capabilities.
     #[serde(default)]
     capabilities: Option<String>,
+    #[serde(default)]
+    capacity: Option<Capacity>,
 }
 
 /// What a module claims before it looked.
@@ -68,8 +77,10 @@ pub(super) async fn discover(transport: &Transport) -> Result<Found, Error> {
         && let Ok(mut capabilities) = serde_json::from_slice::<ModuleCapabilities>(&body)
     {
         let digest = capabilities.digest();
-        // Whatever it forwards itself, over this hop it speaks one dialect.
-        capabilities.dialects = vec!["openai".to_owned()];
+        // Whatever it forwards itself, over this hop it speaks OpenAI's; of the others, what its module takes as it comes.
+        if !capabilities.dialects.iter().any(|name| name == "openai") {
+            capabilities.dialects.insert(0, "openai".to_owned());
+        }
         return Ok(Found {
             capabilities,
             digest,
@@ -171,6 +182,10 @@ fn ready(code: StatusCode, body: &[u8]) -> (Health, Option<String>) {
         Some(HealthStatus::Ready) | None if code.is_success() => Health::ready(),
         Some(HealthStatus::Degraded) if code.is_success() => Health::degraded(reason),
         _ => Health::unhealthy(reason),
+    };
+    let health = match said.as_ref().and_then(|said| said.capacity) {
+        Some(capacity) => health.with_capacity(capacity),
+        None => health,
     };
     (health, said.and_then(|said| said.capabilities))
 }

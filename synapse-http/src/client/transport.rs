@@ -76,6 +76,11 @@ impl Transport {
             }
             None => builder,
         };
+        #[cfg(unix)]
+        let builder = match &settings.unix_socket {
+            Some(path) => builder.unix_socket(path.as_path()),
+            None => builder,
+        };
         let client = builder.build().map_err(|error| {
             Error::internal("client_failed", "an HTTP client could not be made").with_source(error)
         })?;

@@ -1,5 +1,6 @@
 //! Wire formats, one folder each.
 
+pub mod ollama;
 pub mod openai;
 
-pub use self::openai::OpenAi;
+pub use self::{ollama::Ollama, openai::OpenAi};

@@ -56,6 +56,9 @@ pub(super) async fn ready(State(served): State<Arc<Served>>) -> Response {
         "reason": health.reason(),
         "since_seconds": health.since_instant().elapsed().as_secs(),
     });
+    if let Some(capacity) = health.capacity() {
+        document["capacity"] = json!(capacity);
+    }
     if health.is_serving() {
         // So that whoever looks notices when something else is served.
         document["capabilities"] = served.digest.of(&*served.module).into();

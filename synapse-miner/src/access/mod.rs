@@ -1,0 +1,5 @@
+//! Who may call, and how much.
+
+mod standing;
+
+pub use self::standing::Standing;

@@ -1,0 +1,1 @@
+//! An image that is run here, as a module.

@@ -1,0 +1,1 @@
+//! Ollama as a module, and its models' management.

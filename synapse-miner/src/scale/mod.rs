@@ -1,0 +1,5 @@
+//! Replicas that come and go with demand.
+
+mod spawner;
+
+pub use self::spawner::Spawner;

@@ -1,0 +1,1 @@
+//! A local engine, started, watched and started again.
