@@ -1,11 +1,11 @@
 //! Synapse over HTTP: any module as an OpenAI-compatible server, any such endpoint as a module.
 //!
-//! - [`dialect`]: wire formats. [`OpenAi`] reads requests without copying them, edits them in place, and says what each
-//!   event of a reply is.
+//! - [`dialect`]: wire formats. [`OpenAi`] and [`Ollama`] read requests without copying them, edit them in place, and say
+//!   what each event of a reply is; what both can say is translated.
 //! - [`sse`]: cuts a stream of bytes into events, however it is split and whatever its line ends.
 //! - [`client`]: [`OpenAiModule`] makes a module of an endpoint, [`HttpConnect`] one of a subnet's member.
-//! - [`router`]: a module as an OpenAI-compatible [`Api`]; [`serve`] and [`Server`] put it on a port, with a bound on
-//!   whatever a peer may cost.
+//! - [`router`]: a module as an [`Api`] that OpenAI's and Ollama's clients reach; [`serve`] and [`Server`] put it on a port, with a
+//!   bound on whatever a peer may cost.
 //! - [`scores`]: a validator's scores, signed, for the miners that they are about.
 //! - [`signed`]: requests that prove who asks, and the [`Verifier`] that checks them.
 //! - [`tls`]: TLS between nodes, with certificates that a node's key vouches for.

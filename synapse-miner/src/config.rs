@@ -4,46 +4,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use synapse_core::{
     Stake,
-    config::{Configuration, Period, Wrong},
+    config::{Configuration, Wrong},
 };
 
-use crate::{QueueLayer, node::Register};
-
-/// The queue before the engine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct QueueConfig {
-    /// Requests that the engine works on at once.
-    #[schemars(range(min = 1, max = 1024), extend("x-flag" = "parallel", "x-restart" = true))]
-    pub parallel: usize,
-    /// Requests that wait for it.
-    #[schemars(range(max = 1_000_000), extend("x-flag" = "waiting", "x-restart" = true))]
-    pub waiting: usize,
-    /// How long one of them waits at most.
-    #[schemars(extend("x-flag" = "max-wait", "x-most" = "1d", "x-restart" = true))]
-    pub max_wait: Period,
-}
-
-impl Default for QueueConfig {
-    fn default() -> Self {
-        Self {
-            parallel: 4,
-            waiting: 64,
-            max_wait: Period::seconds(60),
-        }
-    }
-}
-
-impl QueueConfig {
-    /// The queue.
-    #[must_use]
-    pub fn layer(&self) -> QueueLayer {
-        QueueLayer::bounded(self.waiting)
-            .concurrency(self.parallel)
-            .max_wait(self.max_wait.get())
-    }
-}
+use crate::node::Register;
+pub use crate::{
+    access::AccessConfig, admission::AdmissionConfig, breaker::BreakerConfig, monitor::MonitorConfig,
+    queue::QueueConfig, scale::ScaleConfig,
+};
 
 /// Whether the miner registers itself, and what that may cost.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -87,8 +55,6 @@ impl RegisterConfig {
         }
     }
 }
-
-impl Configuration for QueueConfig {}
 
 impl Configuration for RegisterConfig {
     fn check(&self, wrong: &mut Wrong) {

@@ -8,7 +8,7 @@ pub mod breaker;
 mod claimed;
 #[cfg(feature = "config")]
 pub mod config;
-#[cfg(feature = "container")]
+#[cfg(all(feature = "container", target_os = "linux"))]
 pub mod container;
 pub mod inference;
 pub mod monitor;
@@ -17,10 +17,13 @@ pub mod ollama;
 pub mod preflight;
 pub mod queue;
 pub mod scale;
+#[cfg(unix)]
 pub mod supervisor;
 
 pub use self::{
+    admission::AdmissionLayer,
     advertise::{Advertised, Advertiser},
+    breaker::CircuitBreakerLayer,
     node::{Listen, Miner, MinerEvent, MinerNode, MinerStatus, Register, ScoreSource, StandardMiner},
     preflight::Preflight,
     queue::{QueueLayer, QueueWait},

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! cargo run -p miner -- --key miner-1 --llama model.gguf --advertise https://miner.example.com:8091
-//! cargo run -p miner -- --key miner-1 --upstream http://127.0.0.1:11434
+//! cargo run -p miner -- --key miner-1 --ollama http://127.0.0.1:11434
 //! cargo run -p miner --no-default-features -- --key miner-1 --custom
+//! cargo run -p miner -- models pull smollm2:135m
 //! cargo run -p miner -- preflight --config miner.toml
 //! cargo run -p miner -- score --config miner.toml --validator https://validator.example.com
 //! ```
 
 mod config;
 mod engine;
+mod models;
 mod preflight;
 mod score;
 mod serve;
@@ -27,6 +29,7 @@ use synapse_core::{Error, config::Live};
 
 use self::{
     config::MinerConfig,
+    models::ModelsArgs,
     preflight::{Looker, PreflightArgs},
     score::{Asker, ScoreArgs},
 };
@@ -35,7 +38,7 @@ const ABOUT: &str = "Serve an engine to the validators of a subnet, who sign wha
 const LONG: &str = "\
 Serve an engine to the validators of a subnet, who sign what they ask.
 
-It takes a key and an engine: `miner --key NAME --upstream http://127.0.0.1:11434`. Or it takes a file: `miner config example` \
+It takes a key and an engine: `miner --key NAME --ollama http://127.0.0.1:11434`. Or it takes a file: `miner config example` \
 prints one with every option, `miner config check --config FILE` says what is wrong with it, `miner preflight --config FILE` \
 looks at the whole set-up as a validator does, and `miner --config FILE` serves.
 
@@ -58,10 +61,13 @@ fn command() -> Command {
         .about("Look at this set-up as a validator does, before a registration is paid for");
     let score = flags_of::<Asker>(ScoreArgs::augment_args(Command::new("score")), &["key", "chain"])
         .about("Ask a validator why it earned what it earned");
+    let models = ModelsArgs::augment_args(Command::new("models"))
+        .about("Manage an Ollama's models: fetch, make, list, load and remove them");
     node_args::config::command::<MinerConfig>(Command::new("miner").about(ABOUT).long_about(LONG))
         .subcommand(status)
         .subcommand(preflight)
         .subcommand(score)
+        .subcommand(models)
 }
 
 async fn run(matches: &ArgMatches) -> Result<(), Error> {
@@ -79,6 +85,7 @@ async fn run(matches: &ArgMatches) -> Result<(), Error> {
             let looker: Looker = loader(matches).load()?.into_value();
             preflight::run(looker, arguments(matches)).await
         }
+        Some(("models", matches)) => models::run(arguments(matches)).await,
         Some((_, matches)) => {
             let asker: Asker = loader(matches).load()?.into_value();
             score::run(asker, arguments(matches)).await

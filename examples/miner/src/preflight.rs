@@ -42,7 +42,7 @@ impl Configuration for Looker {
 
 pub(crate) async fn run(Looker(config): Looker, asked: PreflightArgs) -> Result<(), Error> {
     let hotkey = config.key.unlock().await?.hotkey();
-    let engine = config.engine.start(config.queue.parallel).await?;
+    let engine = config.engine.start(config.queue.parallel, &config.data_dir).await?;
     let queue = config.queue.layer();
     let module = engine.with(queue.clone()).attach(queue);
     let advertised = match &config.advertise {

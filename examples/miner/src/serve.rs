@@ -7,12 +7,17 @@ use node_args::{
     status::StatusFile,
 };
 use synapse_core::{
-    DataDir, Endpoint, Error, ModuleExt as _, Stake, Watch, WatchSender,
+    DataDir, Endpoint, Error, InferenceModule, ModuleExt as _, Stake, Watch, WatchSender,
     config::{Change, Live},
     keys::Signer,
 };
 use synapse_http::Server;
-use synapse_miner::node::{MinerEvent, MinerNode};
+use synapse_miner::{
+    access::AccessLayer,
+    inference::MeterLayer,
+    node::{MinerEvent, MinerNode},
+};
+use tower::ServiceBuilder;
 
 use crate::{config::MinerConfig, validators::Asks};
 
@@ -28,9 +33,9 @@ pub(crate) async fn serve(live: Live<MinerConfig>) -> Result<(), Error> {
         Some(address) => Some(Server::bind(address).await?.allow_plain_http(false)),
         None => None,
     };
-    let engine = options.engine.start(options.queue.parallel).await?;
-    let queue = options.queue.layer();
-    let module = engine.with(queue.clone()).attach(queue);
+    let engine = options.engine.start(options.queue.parallel, data.path()).await?;
+    let access = AccessLayer::new(options.access.rules(Stake(options.min_stake)));
+    let module = stack(engine, access.clone(), &options);
 
     let chain = options.chain.connect_lazy()?.with_signer(hotkey.clone());
     let what = format!("the chain at {}", options.chain.url);
@@ -56,9 +61,12 @@ pub(crate) async fn serve(live: Live<MinerConfig>) -> Result<(), Error> {
     if let Some(metrics) = metrics {
         node = node.metrics(metrics);
     }
+    let least_stake = Stake(options.min_stake);
     let reloading = hangups.reload(live.clone(), async |mut reloaded| {
         if let Ok(changes) = &mut reloaded {
-            advertise(&live.current(), moves.as_ref(), changes);
+            let now = live.current();
+            advertise(&now, moves.as_ref(), changes);
+            access.set_rules(now.access.rules(least_stake));
         }
         // Once it is so.
         tell(&reloaded);
@@ -75,6 +83,33 @@ pub(crate) async fn serve(live: Live<MinerConfig>) -> Result<(), Error> {
     // Nobody else writes there before.
     drop(data);
     ended
+}
+
+/// The engine behind its layers, in the order in which a request meets them.
+fn stack(
+    engine: Box<dyn InferenceModule>,
+    access: AccessLayer,
+    options: &MinerConfig,
+) -> impl InferenceModule + use<> {
+    let monitor = options.monitor.builder().start();
+    let meter = MeterLayer::new();
+    let admission = options.admission.layer(monitor.clone());
+    let queue = options.queue.layer();
+    let breaker = options.breaker.layer();
+    let layers = ServiceBuilder::new()
+        .layer(meter.clone())
+        .layer(access.clone())
+        .layer(admission.clone())
+        .layer(queue.clone())
+        .layer(breaker.clone());
+    engine
+        .with(layers)
+        .attach(meter)
+        .attach(access)
+        .attach(admission)
+        .attach(queue)
+        .attach(breaker)
+        .attach(monitor)
 }
 
 /// Moves to where a configuration that was read again says. A node that took the address that it listens on cannot, nor can

@@ -16,6 +16,10 @@ pub(crate) fn page(told: &Written<MinerStatus>, page: &mut Page) {
     page.line([listing(status)]);
     page.line([module(status)]);
     page.line([work(status)]);
+    page.line([engine(status)]);
+    if !status.refusals.is_empty() {
+        page.line([refusals(status)]);
+    }
     page.line([care(status)]);
     for alert in &status.alerts {
         let text = format!("ALERT {}: {}", alert.code, alert.text);
@@ -105,6 +109,48 @@ fn work(status: &MinerStatus) -> Span {
         counted("queue.waiting"),
         counted("queue.admitted")
     ))
+}
+
+/// What the engine has room for, and how fast it is.
+fn engine(status: &MinerStatus) -> Span {
+    let mut shown = Vec::new();
+    if let Some(capacity) = status.health.as_ref().and_then(|health| health.capacity) {
+        shown.push(match capacity.slots {
+            Some(slots) => format!("{} of {slots} places taken", capacity.busy),
+            None => format!("{} at work", capacity.busy),
+        });
+        for (what, free) in [
+            ("memory", capacity.memory_free),
+            ("GPU memory", capacity.gpu_memory_free),
+        ] {
+            shown.extend(free.map(|bytes| format!("{} MiB of {what} free", bytes >> 20)));
+        }
+    }
+    for (name, unit) in [
+        ("inference.decode_tokens_per_second", "tokens/s"),
+        ("inference.first_content_p50_seconds", "s to the first content"),
+    ] {
+        let measured = status.metrics.get(name);
+        shown.extend(measured.map(|value| format!("{value:.2} {unit}")));
+    }
+    for (name, what) in [
+        ("scale.ready", "replicas"),
+        ("engine.restarts", "restarts of the engine"),
+    ] {
+        let count = status.metrics.get(name);
+        shown.extend(count.map(|count| format!("{count:.0} {what}")));
+    }
+    match shown.is_empty() {
+        true => Span::new("nothing is measured of the engine yet"),
+        false => Span::new(shown.join("  ")),
+    }
+}
+
+/// Who was refused, by part and reason.
+fn refusals(status: &MinerStatus) -> Span {
+    let counts = status.refusals.iter();
+    let shown: Vec<_> = counts.map(|(what, count)| format!("{what} {count}")).collect();
+    Span::new(format!("refused  {}", shown.join("  ")))
 }
 
 /// When it last looked after everything, and what it paid.

@@ -66,6 +66,11 @@ impl MetricsData {
         self.add(name.into(), labels, MetricKind::Counter, value as f64);
     }
 
+    /// Adds to a counter of what is no whole number, such as seconds.
+    pub fn counter_f64(&mut self, name: impl Into<Cow<'static, str>>, value: f64) {
+        self.add(name.into(), &[], MetricKind::Counter, value);
+    }
+
     /// Adds to a gauge without labels.
     pub fn gauge(&mut self, name: impl Into<Cow<'static, str>>, value: f64) {
         self.add(name.into(), &[], MetricKind::Gauge, value);
@@ -104,6 +109,11 @@ impl MetricsData {
         for (metric, (kind, value)) in &other.values {
             self.values.entry(metric.clone()).or_insert((*kind, 0.0)).1 += value;
         }
+    }
+
+    /// Keeps those values only that `keep` says.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Metric, MetricKind) -> bool) {
+        self.values.retain(|metric, (kind, _)| keep(metric, *kind));
     }
 
     /// One value, by name and labels.

@@ -119,6 +119,15 @@ impl Chunk {
         }
     }
 
+    /// The dialect that its bytes are in; `None` where nobody said, and of a native delta or a control chunk.
+    #[must_use]
+    pub fn dialect(&self) -> Option<&'static dyn Dialect> {
+        match &self.content {
+            Content::Wire { reader, .. } => reader.map(|reader| reader.dialect),
+            _ => None,
+        }
+    }
+
     /// The name and payload of a control chunk.
     #[must_use]
     pub fn as_control(&self) -> Option<(&str, &Bytes)> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use synapse_core::{
-    BlockNumber, Directory, Endpoint, Health, HealthStatus, Input, Member, Message, MetricsData, ModelInfo,
-    ModuleCapabilities, NodeId, PromptPiece, RenderedPrompt, Role, Task, Watch, Weights,
+    BlockNumber, Capacity, Directory, Endpoint, Health, HealthStatus, Input, Member, Message, MetricsData,
+    ModelInfo, ModuleCapabilities, NodeId, PromptPiece, RenderedPrompt, Role, Task, Watch, Weights,
 };
 
 #[tokio::test]
@@ -233,4 +233,22 @@ fn metrics_of_parts_add_up() {
     all.merge(&part);
     assert_eq!(all.get("requests", &[("a", "1"), ("b", "2")]), Some(4.0));
     assert_eq!(all.get("requests", &[]), None);
+}
+
+#[test]
+fn a_capacity_that_knows_no_places_narrows_none() {
+    let engine = Capacity::new(4, 1).with_memory_free(9);
+    let machine = Capacity::default().with_memory_free(7).with_gpu_memory_free(5);
+    let both = Health::ready()
+        .with_capacity(engine)
+        .worse(Health::ready().with_capacity(machine));
+    let expected = Capacity::new(4, 1).with_memory_free(7).with_gpu_memory_free(5);
+    assert_eq!(both.capacity(), Some(expected));
+    assert_eq!(expected.free(), Some(3));
+    assert_eq!(Capacity::of_busy(3).free(), None);
+    // What is not known is not said; what is not said is not known.
+    let text = serde_json::to_string(&Capacity::of_busy(3)).unwrap();
+    assert_eq!(text, r#"{"busy":3,"waiting":0}"#);
+    let read: Capacity = serde_json::from_str(r#"{"slots":4,"busy":1}"#).unwrap();
+    assert_eq!(read, Capacity::new(4, 1));
 }

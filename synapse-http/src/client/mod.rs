@@ -18,7 +18,7 @@
 //! | `connection_cut` | the connection broke within the reply |
 //! | `length_mismatch` | the body is not as long as its head says |
 //! | `truncated_event` | the stream ended within an event |
-//! | `truncated_reply` | the stream ended without `[DONE]` |
+//! | `truncated_reply` | the stream ended without `[DONE]`, in Ollama's format without `"done":true` |
 //! | `event_too_large`, `reply_too_large` | past a limit |
 //! | `invalid_event`, `invalid_reply` | not UTF-8, or no JSON object |
 //! | `encoded_reply` | compressed, which nobody asked for |
@@ -30,6 +30,7 @@
 //! (429) is `overloaded`. Both say that somebody else may answer at once ([`Retry::Elsewhere`](synapse_core::Retry)), since
 //! that is what a pool can do about it; how long the server wants to be left alone is kept beside it, in [`Upstream`].
 
+mod ask;
 mod body;
 mod builder;
 mod call;
@@ -72,7 +73,9 @@ use self::{
 ///
 /// What it serves is asked when it is initialised, and again where a health check hears that it changed.
 ///
-/// What the server sends is passed on byte for byte; what the client sent is, too, unless a layer edited it. Dropping an
+/// What the server sends is passed on byte for byte; what the client sent is, too, unless a layer edited it. A request in
+/// another format goes out as it came where the server is said to [speak](Builder::speaks) that format, or says so itself,
+/// and in OpenAI's where not. Dropping an
 /// output closes its connection, which is how the server learns that nobody waits. A clone shares everything.
 ///
 /// ```no_run
@@ -173,9 +176,14 @@ impl InferenceModule for OpenAiModule {
     }
 
     fn get_capabilities(&self) -> ModuleCapabilities {
-        self.0
-            .found()
-            .map_or_else(discover::nothing_yet, |found| found.capabilities)
+        let found = self.0.found();
+        let mut capabilities = found.map_or_else(discover::nothing_yet, |found| found.capabilities);
+        for dialect in &self.0.settings.speaks {
+            if capabilities.dialects.iter().all(|name| *name != dialect.name()) {
+                capabilities.dialects.push(dialect.name().to_owned());
+            }
+        }
+        capabilities
     }
 
     async fn run_inference(&self, input: Input) -> Result<Output, Error> {

@@ -9,9 +9,10 @@ use axum::{
 use http::{HeaderValue, header};
 use serde::Serialize;
 use serde_json::{Value, json};
-use synapse_core::{Error, ModelInfo, ModuleCapabilities, NodeId};
+use synapse_core::{Dialect as _, Error, ModelInfo, ModuleCapabilities, NodeId};
 
 use super::{refusal::refusal, routes::Served};
+use crate::dialect::Ollama;
 
 pub(super) async fn models(State(served): State<Arc<Served>>) -> Response {
     let capabilities = match claimed(&served) {
@@ -59,9 +60,13 @@ pub(super) async fn capabilities(State(served): State<Arc<Served>>) -> Response 
 }
 
 /// What the module claims, once it is initialised: before that it may not know its own models.
-fn claimed(served: &Served) -> Result<ModuleCapabilities, Error> {
+pub(super) fn claimed(served: &Served) -> Result<ModuleCapabilities, Error> {
     served.lifecycle.check()?;
-    Ok(served.module.get_capabilities())
+    let mut capabilities = served.module.get_capabilities();
+    if !served.options.ollama {
+        capabilities.dialects.retain(|name| *name != Ollama.name());
+    }
+    Ok(capabilities)
 }
 
 /// OpenAI's model object, and what we know beyond it. Nobody here knows when a model was made: `created` is 0.

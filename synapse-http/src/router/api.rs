@@ -34,7 +34,9 @@ pub fn router(module: impl InferenceModule) -> Api {
 /// | route | what it answers |
 /// | --- | --- |
 /// | `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings` | inference |
+/// | `POST /api/chat`, `/api/generate`, `/api/embed`, `/api/embeddings` | the same [in Ollama's format](crate::dialect::ollama) |
 /// | `GET /v1/models`, `/v1/models/{id}` | the models that the module serves |
+/// | `GET /api/tags`, `/api/ps`, `/api/version`, `POST /api/show` | the same for Ollama's clients, as far as it is known |
 /// | `GET /health/live`, `/health/ready` | 200, or 503 with the reason |
 /// | `GET /metrics` | what the module counted, for Prometheus; of a [signed](Self::signed) API [apart](Self::metrics_router) |
 /// | `GET /synapse/v1/capabilities` | the module's capabilities |
@@ -45,6 +47,9 @@ pub fn router(module: impl InferenceModule) -> Api {
 /// Every error is OpenAI's `{"error": {"message", "type", "param", "code"}}`. One before the reply's first content has a
 /// status of its own. One in the middle of a stream is an event `data: {"error": …}`, which OpenAI's clients raise; then
 /// the connection ends without `[DONE]` and without the mark of a complete reply: truncated is never complete.
+///
+/// Below `/api` errors are Ollama's: `{"error": "…"}`, in a stream as a last line. What manages models there (pull, push,
+/// create, copy, delete, blobs) is refused with 403, whoever asks.
 ///
 /// A request's body is JSON, plain or gzipped, and is validated before the module sees it. The extensions that layers put
 /// on the HTTP request become those of the [`Input`](synapse_core::Input); where none of them is a
@@ -216,6 +221,7 @@ pub(super) struct Options {
     pub(super) max_body_bytes: usize,
     pub(super) controls: bool,
     pub(super) keep_alive: Duration,
+    pub(super) ollama: bool,
     pub(super) node_id: Option<NodeId>,
 }
 
@@ -225,6 +231,7 @@ impl Default for Options {
             max_body_bytes: 16 * 1024 * 1024,
             controls: false,
             keep_alive: Duration::from_secs(15),
+            ollama: true,
             node_id: None,
         }
     }
@@ -246,7 +253,13 @@ impl<M: InferenceModule> RouterBuilder<M> {
         self
     }
 
-    /// How long a stream may be silent before a comment is sent, so that nobody on the way takes it for dead; 15 s by
+    /// Whether Ollama's routes are served too, below `/api`; they are unless set.
+    pub fn ollama(mut self, served: bool) -> Self {
+        self.options.ollama = served;
+        self
+    }
+
+    /// How long a stream may be silent before a comment is sent (in Ollama's format a space), so that nobody on the way takes it for dead; 15 s by
     /// default.
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.options.keep_alive = interval.max(Duration::from_millis(1));

@@ -14,12 +14,12 @@ use http::HeaderValue;
 use synapse_core::{Error, RequestId};
 use tower::{Layer, Service};
 
-use super::refusal::refusal;
+use super::refusal::{in_ollamas_words, refusal};
 use crate::headers::REQUEST_ID;
 
 const LONGEST_ID: usize = 128;
 
-/// Gives each request its [`RequestId`], and makes of a panic a reply.
+/// Gives each request its [`RequestId`], makes of a panic a reply, and says refusals of Ollama's routes in its words.
 #[derive(Debug, Clone)]
 pub(super) struct DoorLayer;
 
@@ -51,6 +51,7 @@ where
         let fresh = self.0.clone();
         let mut ready = std::mem::replace(&mut self.0, fresh);
         let id = id_of(&request);
+        let is_ollamas = request.uri().path().starts_with("/api/");
         request
             .extensions_mut()
             .insert(RequestId::from(id.to_str().unwrap_or_default()));
@@ -61,7 +62,11 @@ where
                 Err(payload) => panicked(&*payload),
             };
             response.headers_mut().insert(REQUEST_ID, id);
-            Ok(response)
+            Ok(if is_ollamas {
+                in_ollamas_words(response)
+            } else {
+                response
+            })
         })
     }
 }

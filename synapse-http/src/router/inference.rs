@@ -4,13 +4,13 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
-use synapse_core::{Caller, Deadline, Error, Input, RequestId, Task, Wire};
+use synapse_core::{Caller, Deadline, Error, InferenceModule as _, Input, Output, RequestId, Task, Wire};
 use tokio::time::{Duration, Instant};
 
-use super::{intake, refusal::refusal, reply, routes::Served};
+use super::{intake, ollama, refusal::refusal, reply, routes::Served};
 use crate::{
     PeerAddr,
-    dialect::OpenAi,
+    dialect::{Form, Ollama, OpenAi},
     headers::{DEADLINE_MS, LONGEST_DEADLINE, REQUEST_ID},
     serve::household,
 };
@@ -22,25 +22,56 @@ const TRAVELLING: [HeaderName; 2] = [
 ];
 const LONGEST_TRAVELLING: usize = 512;
 
-pub(super) async fn infer(served: Arc<Served>, task: Task, request: Request) -> Response {
-    match run(&served, task, request).await {
+/// What a route asks of whoever serves it.
+#[derive(Debug, Clone)]
+pub(super) enum Ask {
+    /// In OpenAI's format, whose paths each have a task.
+    OpenAi(Task),
+    /// In Ollama's, whose bodies say it.
+    Ollama(&'static str),
+}
+
+pub(super) async fn infer(served: Arc<Served>, ask: Ask, request: Request) -> Response {
+    match run(&served, ask, request).await {
         Ok(response) => response,
         Err(error) => refusal(&error),
     }
 }
 
-async fn run(served: &Served, task: Task, request: Request) -> Result<Response, Error> {
+async fn run(served: &Served, ask: Ask, request: Request) -> Result<Response, Error> {
     served.lifecycle.check()?;
     let (parts, body) = request.into_parts();
-    let content_type = json_type(&parts.headers)?;
+    let content_type = match ask {
+        Ask::OpenAi(_) => json_type(&parts.headers)?,
+        Ask::Ollama(_) => json_or_curl(&parts.headers)?,
+    };
     let body = intake::read(&parts.headers, body, served.options.max_body_bytes).await?;
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let wire = Wire::new(OpenAi::DIALECT, path, content_type, body).with_headers(travelling(&parts));
-    let mut input = Input::from_wire(task, wire);
+    let (form, task, wire) = match ask {
+        Ask::OpenAi(task) => {
+            let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+            (
+                Form::OpenAi,
+                task,
+                Wire::new(OpenAi::DIALECT, path, content_type, body),
+            )
+        }
+        Ask::Ollama(path) => {
+            let task = Ollama::task(path, &body)?;
+            (
+                Form::Ollama,
+                task,
+                Wire::new(Ollama::DIALECT, path, content_type, body),
+            )
+        }
+    };
+    let mut input = Input::from_wire(task, wire.with_headers(travelling(&parts)));
     // What is malformed is refused here, whether or not the module would look; layers find the view made.
     input.view()?;
+    if form == Form::Ollama {
+        input = in_ollamas_sense(served, input)?;
+    }
     let id = parts.extensions.get::<RequestId>().map_or("", RequestId::as_str);
-    let asked = reply::Asked::of(&input, id)?;
+    let asked = reply::Asked::of(form, &input, id)?;
     let deadline = deadline(&parts.headers)?;
     let caller = caller(&parts);
     *input.extensions_mut() = parts.extensions;
@@ -50,8 +81,39 @@ async fn run(served: &Served, task: Task, request: Request) -> Result<Response, 
     if let Some(caller) = caller {
         input.extensions_mut().insert(caller);
     }
-    let output = served.module.run_inference(input).await?;
+    let output = ask_for(served, input).await?;
     reply::respond(output, asked, &served.options).await
+}
+
+/// Asks the module. Whoever names a model that is served only under its tag `latest` means that one, as Ollama's users do
+/// in any format.
+async fn ask_for(served: &Served, input: Input) -> Result<Output, Error> {
+    let again = (!input.model()?.contains(':')).then(|| input.clone());
+    match (served.module.run_inference(input).await, again) {
+        (Err(error), Some(mut again)) if error.code() == "model_not_found" => {
+            let Some(tagged) = ollama::latest(&served.module.get_capabilities(), again.model()?) else {
+                return Err(error);
+            };
+            again.set_model(tagged)?;
+            served.module.run_inference(again).await
+        }
+        (answer, _) => answer,
+    }
+}
+
+/// A request of Ollama's as it is meant here: how long its model stays loaded is not its business, and a model without a tag
+/// is the latest.
+fn in_ollamas_sense(served: &Served, mut input: Input) -> Result<Input, Error> {
+    if let Some(wire) = Ollama::without_keep_alive(&input)? {
+        input = Input::from_wire(input.task().clone(), wire);
+    }
+    let name = input.model()?;
+    if !name.contains(':')
+        && let Some(tagged) = ollama::latest(&served.module.get_capabilities(), name)
+    {
+        input.set_model(tagged)?;
+    }
+    Ok(input)
 }
 
 fn json_type(headers: &HeaderMap) -> Result<HeaderValue, Error> {
@@ -66,6 +128,19 @@ fn json_type(headers: &HeaderMap) -> Result<HeaderValue, Error> {
                 .with_hint("send the header content-type: application/json"),
         ),
     }
+}
+
+/// As [`json_type`], and what curl says unless it is told what it sends, which Ollama's own examples leave it to. Not where
+/// a browser asks for a page of another site, which may send such forms without asking first.
+fn json_or_curl(headers: &HeaderMap) -> Result<HeaderValue, Error> {
+    let is_form = match headers.get(header::CONTENT_TYPE) {
+        None => true,
+        Some(given) => given == "application/x-www-form-urlencoded",
+    };
+    if is_form && !headers.contains_key(header::ORIGIN) {
+        return Ok(HeaderValue::from_static("application/json"));
+    }
+    json_type(headers)
 }
 
 fn travelling(parts: &Parts) -> HeaderMap {

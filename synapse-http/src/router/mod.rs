@@ -8,6 +8,7 @@ mod inference;
 mod intake;
 mod lifecycle;
 mod metrics;
+mod ollama;
 mod refusal;
 mod reply;
 mod routes;

@@ -5,18 +5,28 @@ use http::{HeaderValue, StatusCode, header};
 use synapse_core::Error;
 
 use crate::{
-    dialect::openai::error_body,
+    dialect::{ollama, openai},
     status::{retry_after, status},
 };
 
-/// The reply that says `error`: its status, OpenAI's body, and when to come back where that is known.
+/// The reply that says `error`: its status, OpenAI's body, and when to come back where that is known. The error itself is
+/// among its extensions, for [`in_ollamas_words`].
 pub(crate) fn refusal(error: &Error) -> Response {
-    let mut response = Response::new(error_body(error).into());
+    let mut response = Response::new(openai::error_body(error).into());
     *response.status_mut() = status_of(error);
+    response.extensions_mut().insert(error.clone());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(seconds) = retry_after(error) {
         headers.insert(header::RETRY_AFTER, seconds);
+    }
+    response
+}
+
+/// The same refusal as Ollama's clients read it, where `response` is one.
+pub(super) fn in_ollamas_words(mut response: Response) -> Response {
+    if let Some(error) = response.extensions_mut().remove::<Error>() {
+        *response.body_mut() = ollama::error_body(&error).into();
     }
     response
 }

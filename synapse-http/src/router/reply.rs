@@ -1,16 +1,15 @@
 //! From an output to an HTTP reply: which way it takes.
 
-use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use synapse_core::{Error, Framing, Head, Input, Output};
+use axum::{body::Body as HttpBody, response::Response};
+use http::{HeaderName, HeaderValue, header};
+use synapse_core::{Body, Error, Framing, Head, Input, Output};
 
 use super::{api::Options, stream, whole};
 use crate::{
-    dialect::{OpenAi, openai::ReplyShape},
+    dialect::{Form, OpenAi, ReplyShape},
     headers::MINER,
 };
 
-const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -21,40 +20,42 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn of(input: &Input, id: &str) -> Result<Self, Error> {
+    pub(super) fn of(form: Form, input: &Input, id: &str) -> Result<Self, Error> {
         Ok(Self {
             stream: input.wants_stream()?,
-            shape: ReplyShape::of(input, id)?,
+            shape: ReplyShape::of(form, input, id)?,
         })
     }
 }
 
 pub(super) async fn respond(output: Output, asked: Asked, options: &Options) -> Result<Response, Error> {
-    let Output { head, body } = output;
+    let Output { head, mut body } = output;
+    let form = asked.shape.form();
     let content_type = head.content_type();
-    let framing = content_type.map(|given| OpenAi::DIALECT.framing(Some(given)));
+    let mut framing = content_type.map(|given| OpenAi::DIALECT.framing(Some(given)));
+    if framing == Some(Framing::Lines) && form != Form::Ollama && !speaks_ollama(&mut body).await? {
+        framing = Some(Framing::Unframed);
+    }
     let mut response = match (framing, asked.stream) {
         // The same on both sides: as it comes.
-        (None, true) | (Some(Framing::Sse), true) => {
-            let mut response = Response::new(stream::events(body, asked.shape, options));
-            streaming(response.headers_mut(), content_type.cloned().unwrap_or(EVENTS));
-            response
+        (None, true) => streaming(stream::events(body, asked.shape, options), form.content_type()),
+        (Some(found), true) if found == form.framing() => {
+            let given = content_type.cloned().unwrap_or_else(|| form.content_type());
+            streaming(stream::events(body, asked.shape, options), given)
         }
-        (None, false) | (Some(Framing::Whole), false) => {
+        (None | Some(Framing::Whole), false) => {
             let whole = whole::whole(body, asked.shape, options).await?;
             whole.into_response(content_type.cloned().unwrap_or(JSON))
         }
-        // The client asked for one and the module answered the other.
-        (Some(Framing::Sse), false) => {
+        // The client asked for one and the module answered the other, or in another dialect.
+        (Some(Framing::Sse | Framing::Lines), false) => {
             let whole = whole::folded(body, asked.shape, options).await?;
             whole.into_response(JSON)
         }
-        (Some(Framing::Whole), true) => {
-            let mut response = Response::new(stream::unfolded(body, asked.shape, options));
-            streaming(response.headers_mut(), EVENTS);
-            response
+        (Some(Framing::Whole | Framing::Sse | Framing::Lines), true) => {
+            streaming(stream::rewritten(body, asked.shape, options), form.content_type())
         }
-        // Lines, audio, tensors: nothing that is known here.
+        // Audio, tensors: nothing that is known here.
         (Some(_), _) => {
             let mut response = Response::new(stream::bytes(body, options));
             let given = content_type.cloned().unwrap_or(JSON);
@@ -66,10 +67,19 @@ pub(super) async fn respond(output: Output, asked: Asked, options: &Options) -> 
     Ok(response)
 }
 
-fn streaming(headers: &mut HeaderMap, content_type: HeaderValue) {
+/// Whether lines are Ollama's, and not those of somebody unknown.
+async fn speaks_ollama(body: &mut Body) -> Result<bool, Error> {
+    let first = body.peek().await?;
+    Ok(first.dialect().and_then(Form::of) == Some(Form::Ollama))
+}
+
+fn streaming(body: HttpBody, content_type: HeaderValue) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
 }
 
 fn name_miner(response: &mut Response, head: &Head, options: &Options) {

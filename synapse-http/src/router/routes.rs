@@ -5,18 +5,19 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
+use http::Method;
 use synapse_core::{Error, ErrorKind, InferenceModule, Task};
 
 use super::{
     about,
     api::Options,
     health::{self, Digest},
-    inference,
+    inference::{self, Ask},
     lifecycle::Lifecycle,
-    metrics,
+    metrics, ollama,
     refusal::refusal,
 };
 
@@ -42,16 +43,20 @@ impl Served {
 
 /// What layers go around.
 pub(super) fn api(served: Arc<Served>) -> Router {
-    Router::new()
-        .route("/v1/chat/completions", infer(Task::CHAT))
-        .route("/v1/completions", infer(Task::TEXT_COMPLETION))
-        .route("/v1/embeddings", infer(Task::EMBEDDINGS))
+    let ollama = match served.options.ollama {
+        true => ollama::routes(),
+        false => Router::new(),
+    };
+    ollama
+        .route("/v1/chat/completions", infer(Ask::OpenAi(Task::CHAT)))
+        .route("/v1/completions", infer(Ask::OpenAi(Task::TEXT_COMPLETION)))
+        .route("/v1/embeddings", infer(Ask::OpenAi(Task::EMBEDDINGS)))
         .route("/v1/models", get(about::models))
         .route("/v1/models/{*id}", get(about::model))
         .route("/synapse/v1/capabilities", get(about::capabilities))
         .route("/metrics", get(metrics::metrics))
         .method_not_allowed_fallback(wrong_method)
-        .fallback(unknown_route)
+        .fallback(not_here)
         .with_state(served)
 }
 
@@ -73,8 +78,17 @@ pub(super) fn probes(served: Arc<Served>) -> Router {
         .with_state(served)
 }
 
-fn infer(task: Task) -> axum::routing::MethodRouter<Arc<Served>> {
-    post(|State(served): State<Arc<Served>>, request: Request| inference::infer(served, task, request))
+pub(super) fn infer(ask: Ask) -> axum::routing::MethodRouter<Arc<Served>> {
+    post(|State(served): State<Arc<Served>>, request: Request| inference::infer(served, ask, request))
+}
+
+/// Ollama's clients look at `/` whether anybody is there; a route of somebody else's comes first.
+async fn not_here(State(served): State<Arc<Served>>, request: Request) -> Response {
+    let looks = matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path() == "/";
+    match looks && served.options.ollama {
+        true => "Ollama's API is served here\n".into_response(),
+        false => unknown_route(request).await,
+    }
 }
 
 pub(super) async fn unknown_route(request: Request) -> Response {
@@ -99,6 +113,6 @@ pub(crate) async fn wrong_method(request: Request) -> Response {
     ))
 }
 
-fn shown(path: &str) -> String {
+pub(super) fn shown(path: &str) -> String {
     path.chars().take(128).collect()
 }

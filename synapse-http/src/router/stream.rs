@@ -15,36 +15,90 @@ use synapse_core::{Body, Chunk, Error};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::api::Options;
-use crate::dialect::openai::{ReplyShape, StreamWriter, control_event, error_event};
-
-const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
+use crate::dialect::{Form, Heard, ReplyShape, StreamWriter};
 
 /// Events as they come, and what a module in Rust says as events.
 pub(super) fn events(body: Body, shape: ReplyShape, options: &Options) -> HttpBody {
-    HttpBody::new(Reply::new(body, Form::Events(Some(shape.stream())), options))
+    let way = Way::Events(Writing::new(shape));
+    HttpBody::new(Reply::new(body, way, options))
 }
 
-/// A whole reply as events.
-pub(super) fn unfolded(body: Body, shape: ReplyShape, options: &Options) -> HttpBody {
-    HttpBody::new(Reply::new(body, Form::Unfolded(Some(shape.stream())), options))
+/// A whole reply, or one in another dialect, as events.
+pub(super) fn rewritten(body: Body, shape: ReplyShape, options: &Options) -> HttpBody {
+    let way = Way::Rewritten(Writing::new(shape));
+    HttpBody::new(Reply::new(body, way, options))
 }
 
 /// Bytes of which nothing is known.
 pub(super) fn bytes(body: Body, options: &Options) -> HttpBody {
-    HttpBody::new(Reply::new(body, Form::Bytes, options))
+    HttpBody::new(Reply::new(body, Way::Bytes, options))
 }
 
-/// What becomes of a chunk. A writer writes what came without bytes, and is used up by the end.
-enum Form {
-    Events(Option<StreamWriter>),
-    Unfolded(Option<StreamWriter>),
+/// What becomes of a chunk.
+enum Way {
+    Events(Writing),
+    Rewritten(Writing),
     Bytes,
+}
+
+/// How what has to be written is written.
+struct Writing {
+    form: Form,
+    heard: Heard,
+    /// Used up by the end.
+    writer: Option<StreamWriter>,
+    /// Whether any chunk said something that could be read.
+    was_read: bool,
+}
+
+impl Writing {
+    fn new(shape: ReplyShape) -> Self {
+        Self {
+            form: shape.form(),
+            heard: Heard::new(shape.form()),
+            writer: Some(shape.stream()),
+            was_read: false,
+        }
+    }
+
+    /// Writes what `chunk` says.
+    fn take(&mut self, chunk: &Chunk, out: &mut VecDeque<Bytes>) -> Result<(), Error> {
+        let deltas = self.heard.deltas(chunk)?;
+        self.was_read |= !deltas.is_empty();
+        let unread = chunk.wire().is_some() && deltas.is_empty();
+        if unread && (chunk.dialect().is_none() || (chunk.is_last() && !self.was_read)) {
+            return Err(Error::broken(
+                "unreadable_reply",
+                "a stream was asked for in another form than the reply has, and nobody here can read it",
+            ));
+        }
+        if let Some(writer) = &mut self.writer {
+            let events = deltas.iter().map(|delta| writer.event(delta));
+            out.extend(events.filter(|event| !event.is_empty()));
+        }
+        if chunk.is_last()
+            && let Some(writer) = self.writer.take()
+        {
+            out.push_back(writer.finish()?);
+        }
+        Ok(())
+    }
+}
+
+impl Way {
+    /// The dialect that is written; `None` where bytes pass of which nothing is known.
+    fn form(&self) -> Option<Form> {
+        match self {
+            Self::Events(writing) | Self::Rewritten(writing) => Some(writing.form),
+            Self::Bytes => None,
+        }
+    }
 }
 
 /// An output's body as an HTTP body.
 struct Reply {
     state: State,
-    form: Form,
+    way: Way,
     out: VecDeque<Bytes>,
     controls: bool,
     silence: Option<Silence>,
@@ -61,14 +115,11 @@ enum State {
 }
 
 impl Reply {
-    fn new(body: Body, form: Form, options: &Options) -> Self {
-        let silence = match form {
-            Form::Bytes => None,
-            _ => Some(Silence::new(options.keep_alive)),
-        };
+    fn new(body: Body, way: Way, options: &Options) -> Self {
+        let silence = way.form().map(|_| Silence::new(options.keep_alive));
         Self {
             state: State::Open(body),
-            form,
+            way,
             out: VecDeque::new(),
             controls: options.controls,
             silence,
@@ -77,40 +128,25 @@ impl Reply {
 
     fn take(&mut self, chunk: &Chunk) -> Result<(), Error> {
         if let Some((name, payload)) = chunk.as_control() {
-            if self.controls && !matches!(self.form, Form::Bytes) {
-                self.out.push_back(control_event(name, payload));
+            if let Some(form) = self.way.form().filter(|_| self.controls) {
+                self.out.push_back(form.control_event(name, payload));
             }
-        } else if let (Form::Events(_) | Form::Bytes, Some(bytes)) = (&self.form, chunk.wire()) {
+        } else if let (Way::Events(..) | Way::Bytes, Some(bytes)) = (&self.way, chunk.wire()) {
             self.out.push_back(bytes.clone());
             return Ok(());
         }
-        let (Form::Events(writer) | Form::Unfolded(writer)) = &mut self.form else {
-            return Ok(());
-        };
-        let deltas = chunk.deltas()?;
-        if chunk.wire().is_some() && deltas.is_empty() {
-            return Err(Error::broken(
-                "unreadable_reply",
-                "a stream was asked for, and the reply is whole and nobody here can read it",
-            ));
+        match &mut self.way {
+            Way::Events(writing) | Way::Rewritten(writing) => writing.take(chunk, &mut self.out),
+            Way::Bytes => Ok(()),
         }
-        if let Some(writer) = writer {
-            let events = deltas.iter().map(|delta| writer.event(delta));
-            self.out.extend(events.filter(|event| !event.is_empty()));
-        }
-        if chunk.is_last() {
-            self.out.extend(writer.take().map(StreamWriter::finish));
-        }
-        Ok(())
     }
 
     /// Says what failed where a client looks for it, in the stream.
     fn fail(&mut self, error: Error) {
         tracing::debug!(%error, "a reply broke off");
-        let told = matches!(self.form, Form::Bytes);
-        if !told {
-            self.out.push_back(error_event(&error));
-        }
+        let event = self.way.form().map(|form| form.error_event(&error));
+        let told = event.is_none();
+        self.out.extend(event);
         self.state = State::Failed { error, told };
     }
 }
@@ -164,7 +200,7 @@ impl http_body::Body for Reply {
                     if silence != Some(Poll::Ready(())) {
                         return Poll::Pending;
                     }
-                    this.out.push_back(KEEP_ALIVE);
+                    this.out.extend(this.way.form().map(Form::keep_alive));
                 }
             }
         }

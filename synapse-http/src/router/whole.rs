@@ -6,10 +6,10 @@ use axum::{body::Body as HttpBody, response::Response};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::{HeaderName, HeaderValue, header};
-use synapse_core::{Body, Error};
+use synapse_core::{Body, Chunk, Error};
 
 use super::api::Options;
-use crate::dialect::openai::ReplyShape;
+use crate::dialect::{Form, Heard, ReplyShape};
 
 /// The longest reply that is held until it is complete, in bytes.
 const LONGEST_REPLY: usize = 64 * 1024 * 1024;
@@ -32,7 +32,8 @@ impl Whole {
     }
 }
 
-/// Waits for all of a reply: bytes as they are, what a module in Rust says as one JSON document.
+/// Waits for all of a reply: bytes as they are where they are in the client's dialect, and everything else as one JSON
+/// document.
 pub(super) async fn whole(body: Body, shape: ReplyShape, options: &Options) -> Result<Whole, Error> {
     collect(body, shape, options, false).await
 }
@@ -43,7 +44,8 @@ pub(super) async fn folded(body: Body, shape: ReplyShape, options: &Options) -> 
 }
 
 async fn collect(mut body: Body, shape: ReplyShape, options: &Options, fold: bool) -> Result<Whole, Error> {
-    let mut writer = shape.whole();
+    let form = shape.form();
+    let (mut heard, mut writer) = (Heard::new(form), shape.whole());
     let mut wire = Wire::None;
     let mut controls = Vec::new();
     let mut size = 0;
@@ -63,16 +65,24 @@ async fn collect(mut body: Body, shape: ReplyShape, options: &Options, fold: boo
             );
         }
         match chunk.wire() {
-            Some(bytes) if !fold => wire.push(bytes),
-            _ => chunk.deltas()?.iter().for_each(|delta| writer.push(delta)),
+            Some(bytes) if !fold && !is_foreign(&chunk, form) => wire.push(bytes),
+            _ => heard.deltas(&chunk)?.iter().for_each(|delta| writer.push(delta)),
         }
     }
     let body = match wire {
-        Wire::None => writer.finish(),
+        Wire::None => writer.finish()?,
         Wire::One(bytes) => bytes,
         Wire::Many(bytes) => bytes.freeze(),
     };
     Ok(Whole { body, controls })
+}
+
+/// Whether a chunk came in another dialect than the client speaks.
+fn is_foreign(chunk: &Chunk, form: Form) -> bool {
+    chunk
+        .dialect()
+        .and_then(Form::of)
+        .is_some_and(|spoken| spoken != form)
 }
 
 /// The bytes of a reply; those of one chunk are not copied.

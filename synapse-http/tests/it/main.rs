@@ -9,6 +9,7 @@ mod drain;
 mod hop;
 mod look;
 mod modules;
+mod ollama;
 mod pipelining;
 mod replies;
 mod router;

@@ -142,6 +142,10 @@ impl Reply {
         let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes))
             .await
             .expect("the server closes in time");
+        Self::parse(&bytes)
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let split = bytes
             .windows(4)
             .position(|window| window == b"\r\n\r\n")

@@ -20,11 +20,20 @@ pub struct Resources {
     pub gpus: Vec<Gpu>,
 }
 
+impl Resources {
+    /// The free memory of all GPUs together, in bytes; `None` where there is no GPU.
+    #[must_use]
+    pub fn gpu_memory_free(&self) -> Option<u64> {
+        let free = self.gpus.iter().map(|gpu| gpu.memory_free);
+        free.reduce(u64::saturating_add)
+    }
+}
+
 /// One GPU.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Gpu {
-    /// As `CUDA_VISIBLE_DEVICES` counts.
+    /// As `CUDA_VISIBLE_DEVICES` counts where `CUDA_DEVICE_ORDER` is `PCI_BUS_ID`.
     pub index: u32,
     /// What its maker calls it.
     pub name: String,

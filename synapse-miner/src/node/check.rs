@@ -15,6 +15,8 @@ use synapse_core::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::access::OwnRequest;
+
 /// How long a module may take to become well after it was initialised, such as an engine that still loads.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -48,8 +50,9 @@ impl Checked {
         // Of what is to be answered: some of a validator's questions must be refused.
         let claim = Claim::Model(capabilities.models[0].id.clone());
         if self.asks
-            && let Some(probe) = Questions::new(0).about(&capabilities, &claim, 0)
+            && let Some(mut probe) = Questions::new(0).about(&capabilities, &claim, 0)
         {
+            probe.input.extensions_mut().insert(OwnRequest);
             let first = timeout(
                 LONGEST_ANSWER.min(probe.limit),
                 self.module.run_inference(probe.input),

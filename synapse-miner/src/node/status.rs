@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 use synapse_core::{
-    BlockNumber, Epoch, EpochId, Health, HealthStatus, Member, MetricsData, ModuleCapabilities, NodeId,
-    Reason, ScoreReport, Stake, SubnetId,
+    BlockNumber, Capacity, Epoch, EpochId, Health, HealthStatus, Member, Metric, MetricsData,
+    ModuleCapabilities, NodeId, Reason, ScoreReport, Stake, SubnetId,
 };
 
 /// The most reasons of one score that are kept, and the characters of one of its texts.
@@ -42,6 +42,9 @@ pub struct MinerStatus {
     pub health: Option<HealthSeen>,
     /// What its module counted, by name; those with several labels are added up.
     pub metrics: BTreeMap<String, f64>,
+    /// How many requests were refused, by part and reason: `queue.full`, `access.denied`.
+    #[serde(default)]
+    pub refusals: BTreeMap<String, u64>,
     /// When it last looked after everything; `None` before the first time.
     pub heartbeat_ms: Option<u64>,
     /// How often it registered itself.
@@ -91,6 +94,9 @@ pub struct HealthSeen {
     pub reason: Option<String>,
     /// Since when.
     pub since_ms: u64,
+    /// What it had room for; `None` where nothing measures it.
+    #[serde(default)]
+    pub capacity: Option<Capacity>,
 }
 
 /// Something that is wrong, until it is not any more.
@@ -139,6 +145,7 @@ impl MinerStatus {
             listed_digest: None,
             health: None,
             metrics: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             heartbeat_ms: None,
             registrations: 0,
             spent: Stake(0),
@@ -166,23 +173,43 @@ impl MinerStatus {
     pub(super) fn saw_health(&mut self, health: &Health) {
         let since_ms = millis(SystemTime::now())
             .saturating_sub(u64::try_from(health.since_instant().elapsed().as_millis()).unwrap_or(u64::MAX));
-        let seen = HealthSeen {
+        let mut seen = HealthSeen {
             status: health.status(),
             reason: health.reason().map(str::to_owned),
             since_ms,
+            capacity: health.capacity(),
         };
         // Two clocks never agree to the millisecond, and that is no news.
-        if !self.health.as_ref().is_some_and(|before| before.is_like(&seen)) {
-            self.health = Some(seen);
+        if let Some(before) = self.health.as_ref().filter(|before| before.is_like(&seen)) {
+            seen.since_ms = before.since_ms;
         }
+        self.health = Some(seen);
     }
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a counter, which is a whole number"
+    )]
     pub(super) fn saw_metrics(&mut self, metrics: &MetricsData) {
         self.metrics.clear();
+        self.refusals.clear();
         for (metric, _, value) in metrics.iter() {
             *self.metrics.entry(metric.name().to_owned()).or_default() += value;
+            if let Some(what) = refusal(metric)
+                && value > 0.0
+            {
+                *self.refusals.entry(what).or_default() += value as u64;
+            }
         }
     }
+}
+
+/// What a count of refusals counts: `queue.full` of `queue.refused` with the reason `full`.
+fn refusal(metric: &Metric) -> Option<String> {
+    let part = metric.name().strip_suffix(".refused")?;
+    let (_, reason) = metric.labels().find(|(label, _)| *label == "reason")?;
+    Some(format!("{part}.{reason}"))
 }
 
 impl HealthSeen {

@@ -1,42 +1,40 @@
 //! The line itself: places, who waits for one, and how a place goes from hand to hand.
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::refusal::Reason;
-
-/// How much the latest request counts in the mean time that a place is held.
-const RECENCY: f64 = 0.2;
+use super::{
+    asker::{Asker, Claim},
+    pace::Pace,
+    refusal::Reason,
+    turns::{Account, Entered, Turn, Turns},
+};
 
 /// Places and those who wait for them. A free place and somebody in line never exist together.
 #[derive(Debug)]
 pub(super) struct Line {
-    places: usize,
     bound: usize,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    free: usize,
-    waiting: VecDeque<Waiter>,
-    entered: u64,
+    turns: Turns<Grant>,
+    /// What was set, and what somebody outside allows of it.
+    most: usize,
+    allowed: usize,
     closed: bool,
     crowded_since: Option<Instant>,
-    mean_hold: Option<Duration>,
+    pace: Pace,
     counts: Counts,
 }
 
-#[derive(Debug)]
-struct Waiter {
-    number: u64,
-    grant: oneshot::Sender<Place>,
-}
+/// How somebody in line learns that he has a place, or why he gets none.
+type Grant = oneshot::Sender<Result<Place, Reason>>;
 
 /// What happened so far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,8 +52,9 @@ impl Counts {
 }
 
 /// The line at one moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Snapshot {
+    pub(super) places: usize,
     pub(super) waiting: usize,
     pub(super) in_flight: usize,
     pub(super) bound: usize,
@@ -70,54 +69,60 @@ pub(super) enum Entry {
 }
 
 impl Line {
-    pub(super) fn new(places: usize, bound: usize) -> Self {
+    pub(super) fn new(places: usize, bound: usize, most_callers: usize) -> Self {
         Self {
-            places,
             bound,
             state: Mutex::new(State {
-                free: places,
-                waiting: VecDeque::new(),
-                entered: 0,
+                turns: Turns::new(places, bound, most_callers),
+                most: places,
+                allowed: usize::MAX,
                 closed: false,
                 crowded_since: None,
-                mean_hold: None,
+                pace: Pace::default(),
                 counts: Counts::default(),
             }),
         }
     }
 
-    pub(super) fn places(&self) -> usize {
-        self.places
-    }
-
-    pub(super) fn bound(&self) -> usize {
-        self.bound
-    }
-
     /// A place, or a position in line.
-    pub(super) fn enter(self: &Arc<Self>) -> Result<Entry, Reason> {
+    pub(super) fn enter(self: &Arc<Self>, claim: &Claim, deadline: Option<Instant>) -> Result<Entry, Reason> {
+        let (grant, granted) = oneshot::channel();
         let mut state = self.lock();
         if state.closed {
             return Err(state.refuse(Reason::Closed));
         }
-        if state.free > 0 {
-            state.free -= 1;
-            return Ok(Entry::Started(Place::of(self)));
+        if state.hopeless(claim, deadline) {
+            return Err(state.refuse(Reason::Unreachable));
         }
-        if state.waiting.len() >= self.bound {
-            return Err(state.refuse(Reason::Full));
+        match state.turns.enter(claim, grant) {
+            Entered::Started(turn) => Ok(Entry::Started(Place::of(self, turn))),
+            Entered::Full => Err(state.refuse(Reason::Full)),
+            Entered::Waits {
+                asker,
+                number,
+                position,
+                displaced,
+            } => {
+                state.notice_crowd(self.bound);
+                if displaced.is_some() {
+                    state.refuse(Reason::Displaced);
+                }
+                let expected = state.wait_behind(position - 1);
+                drop(state);
+                if let Some(displaced) = displaced {
+                    // Nobody to tell where he is gone by himself; the position is free either way.
+                    let _ = displaced.send(Err(Reason::Displaced));
+                }
+                Ok(Entry::Waits(Ticket {
+                    line: self.clone(),
+                    asker,
+                    number,
+                    position,
+                    expected,
+                    granted,
+                }))
+            }
         }
-        let (grant, granted) = oneshot::channel();
-        let number = state.entered;
-        state.entered += 1;
-        state.waiting.push_back(Waiter { number, grant });
-        state.notice_crowd(self.bound);
-        Ok(Entry::Waits(Ticket {
-            line: self.clone(),
-            number,
-            position: state.waiting.len(),
-            granted,
-        }))
     }
 
     pub(super) fn refuse(&self, reason: Reason) {
@@ -131,20 +136,39 @@ impl Line {
     }
 
     /// A place was held this long by a request that was answered.
-    pub(super) fn observe_hold(&self, held: Duration) {
-        let mean = &mut self.lock().mean_hold;
-        *mean = Some(match *mean {
-            Some(before) => before.mul_f64(1.0 - RECENCY) + held.mul_f64(RECENCY),
-            None => held,
-        });
+    pub(super) fn observe_hold(&self, held: Duration, cost: u64) {
+        self.lock().pace.observe(held, cost);
     }
 
-    /// How long somebody who came now would wait, as far as the requests before tell; zero before there were any.
-    pub(super) fn expected_wait(&self) -> Duration {
-        let state = self.lock();
-        let rounds = state.waiting.len() / self.places + 1;
-        let mean = state.mean_hold.unwrap_or_default();
-        mean.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
+    /// How long this one would wait who came now, as far as the requests before tell; zero before there were any.
+    pub(super) fn expected_wait(&self, claim: &Claim) -> Duration {
+        self.lock().expected_wait(claim)
+    }
+
+    /// What a request of this size takes, as far as the requests before tell.
+    pub(super) fn needs(&self, cost: u64) -> Option<Duration> {
+        self.lock().pace.needs(cost)
+    }
+
+    /// So many places at most.
+    pub(super) fn set_most(self: &Arc<Self>, places: usize) {
+        self.lock().most = places.max(1);
+        self.resize();
+    }
+
+    /// So many of them may be used for now; one always.
+    pub(super) fn set_allowed(self: &Arc<Self>, places: usize) {
+        self.lock().allowed = places.max(1);
+        self.resize();
+    }
+
+    fn resize(self: &Arc<Self>) {
+        {
+            let mut state = self.lock();
+            let places = state.most.min(state.allowed);
+            state.turns.set_places(places);
+        }
+        self.hand_out();
     }
 
     /// Takes nobody in any more, and sends away who waits.
@@ -153,57 +177,62 @@ impl Line {
             let mut state = self.lock();
             state.closed = true;
             state.crowded_since = None;
-            let waiting = std::mem::take(&mut state.waiting);
+            let waiting = state.turns.clear();
             state.counts.refused[Reason::Closed as usize] += waiting.len() as u64;
             waiting
         };
         // Wakes the waiters, so not under the lock.
-        drop(sent_away);
+        for grant in sent_away {
+            let _ = grant.send(Err(Reason::Closed));
+        }
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
         let state = self.lock();
         Snapshot {
-            waiting: state.waiting.len(),
-            in_flight: self.places - state.free,
+            places: state.turns.places(),
+            waiting: state.turns.waiting(),
+            in_flight: state.turns.busy(),
             bound: self.bound,
             crowded_since: state.crowded_since,
             counts: state.counts,
         }
     }
 
-    /// Hands a place that came free to the first in line who is still there.
-    fn pass_on(self: &Arc<Self>) {
+    pub(super) fn accounts(&self) -> Vec<Account> {
+        self.lock().turns.accounts()
+    }
+
+    /// Takes back a place, and hands it to whose turn it is.
+    fn release(self: &Arc<Self>, turn: Turn, used: u64) {
+        self.lock().turns.finish(turn, used);
+        self.hand_out();
+    }
+
+    /// Hands what is free to those whose turn it is and who are still there.
+    fn hand_out(self: &Arc<Self>) {
         loop {
-            let first = {
+            let (turn, grant) = {
                 let mut state = self.lock();
-                let Some(first) = state.waiting.pop_front() else {
-                    state.free += 1;
-                    return;
-                };
+                let Some(next) = state.turns.next() else { return };
                 state.notice_crowd(self.bound);
-                first
+                next
             };
-            match first.grant.send(Place::of(self)) {
-                Ok(()) => return,
-                // Gone between the two lines above: the next one's turn.
-                Err(place) => place.keep(),
+            // Gone between the two: the next one's turn.
+            if let Err(Ok(place)) = grant.send(Ok(Place::of(self, turn)))
+                && let Some(turn) = place.into_turn()
+            {
+                self.lock().turns.finish(turn, 0);
             }
         }
     }
 
     /// Whether the one with this number was still in line.
-    fn leave(&self, number: u64) -> bool {
+    fn leave(&self, asker: &Asker, number: u64) -> bool {
         let mut state = self.lock();
-        let Ok(at) = state
-            .waiting
-            .binary_search_by_key(&number, |waiter| waiter.number)
-        else {
-            return false;
-        };
-        state.waiting.remove(at);
+        let left = state.turns.leave(asker, number);
         state.notice_crowd(self.bound);
-        true
+        left
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -217,9 +246,28 @@ impl State {
         reason
     }
 
+    fn expected_wait(&self, claim: &Claim) -> Duration {
+        self.wait_behind(self.turns.ahead_of(claim))
+    }
+
+    fn wait_behind(&self, others: usize) -> Duration {
+        self.pace.rounds(others / self.turns.places() + 1)
+    }
+
+    /// Whether this one would have to wait, and could not be answered in time: the wait that is expected and twice what
+    /// the request takes itself are more than he has.
+    fn hopeless(&self, claim: &Claim, deadline: Option<Instant>) -> bool {
+        let waits = self.turns.waiting() > 0 || self.turns.busy() >= self.turns.places();
+        let (Some(deadline), Some(needs), true) = (deadline, self.pace.needs(claim.cost), waits) else {
+            return false;
+        };
+        let needed = self.expected_wait(claim).saturating_add(needs.saturating_mul(2));
+        needed > deadline.saturating_duration_since(Instant::now())
+    }
+
     /// Nine places in line of ten are taken.
     fn notice_crowd(&mut self, bound: usize) {
-        if self.waiting.len().saturating_mul(10) < bound.saturating_mul(9) {
+        if self.turns.waiting().saturating_mul(10) < bound.saturating_mul(9) {
             self.crowded_since = None;
         } else if self.crowded_since.is_none() {
             self.crowded_since = Some(Instant::now());
@@ -229,23 +277,34 @@ impl State {
 
 /// A place at the engine. Dropped, it goes to the next in line; sent to somebody who is gone, it is dropped there.
 #[derive(Debug)]
-pub(super) struct Place(Option<Arc<Line>>);
+pub(super) struct Place {
+    held: Option<(Arc<Line>, Turn)>,
+    used: u64,
+}
 
 impl Place {
-    fn of(line: &Arc<Line>) -> Self {
-        Self(Some(line.clone()))
+    fn of(line: &Arc<Line>, turn: Turn) -> Self {
+        Self {
+            held: Some((line.clone(), turn)),
+            used: 0,
+        }
+    }
+
+    /// Whoever has it took so many tokens: what his caller is charged as it comes back.
+    pub(super) fn used(&mut self, tokens: u64) {
+        self.used = tokens;
     }
 
     /// Leaves the place with whoever called.
-    fn keep(mut self) {
-        self.0 = None;
+    fn into_turn(mut self) -> Option<Turn> {
+        self.held.take().map(|(_, turn)| turn)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(line) = self.0.take() {
-            line.pass_on();
+        if let Some((line, turn)) = self.held.take() {
+            line.release(turn, self.used);
         }
     }
 }
@@ -254,9 +313,11 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(super) struct Ticket {
     line: Arc<Line>,
+    asker: Asker,
     number: u64,
     position: usize,
-    granted: oneshot::Receiver<Place>,
+    expected: Duration,
+    granted: oneshot::Receiver<Result<Place, Reason>>,
 }
 
 impl Ticket {
@@ -265,22 +326,27 @@ impl Ticket {
         self.position
     }
 
-    /// Waits for a place; `None` where the line was closed. Cancel safe.
-    pub(super) async fn granted(&mut self) -> Option<Place> {
-        (&mut self.granted).await.ok()
+    /// How long the wait was expected to be as he came.
+    pub(super) fn expected(&self) -> Duration {
+        self.expected
+    }
+
+    /// Waits for a place, or for why there is none. Cancel safe.
+    pub(super) async fn granted(&mut self) -> Result<Place, Reason> {
+        (&mut self.granted).await.unwrap_or(Err(Reason::Closed))
     }
 
     /// Leaves the line for this reason rather than because nobody waits any more.
     pub(super) fn give_up(self, reason: Reason) {
         // A place that was granted meanwhile goes on to the next as the ticket drops.
-        self.line.leave(self.number);
+        self.line.leave(&self.asker, self.number);
         self.line.refuse(reason);
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.line.leave(self.number) {
+        if self.line.leave(&self.asker, self.number) {
             self.line.lock().counts.abandoned += 1;
         }
     }

@@ -12,19 +12,30 @@ const LATEST: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
     Full,
+    Displaced,
     Deadline,
+    Unreachable,
     MaxWait,
     Closed,
 }
 
 impl Reason {
-    pub(super) const ALL: [Self; 4] = [Self::Full, Self::Deadline, Self::MaxWait, Self::Closed];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Full,
+        Self::Displaced,
+        Self::Deadline,
+        Self::Unreachable,
+        Self::MaxWait,
+        Self::Closed,
+    ];
 
     /// The label of the metric.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::Displaced => "displaced",
             Self::Deadline => "deadline",
+            Self::Unreachable => "unreachable",
             Self::MaxWait => "max_wait",
             Self::Closed => "closed",
         }
@@ -39,6 +50,34 @@ pub(super) fn full(waiting: usize, in_flight: usize, wait: Duration) -> Error {
     )
     .with_retry(Retry::After(whole_seconds(wait)))
     .with_hint("retry after the time given, or ask another miner")
+}
+
+pub(super) fn displaced(position: usize, waited: Duration, wait: Duration) -> Error {
+    Error::new(
+        ErrorKind::Overloaded,
+        "queue_displaced",
+        format!(
+            "the queue is full, and the request, which came in at position {position} and waited {waited:?}, made room \
+             for a caller with fewer in line for his stake"
+        ),
+    )
+    .with_retry(Retry::After(whole_seconds(wait)))
+    .with_hint("retry after the time given, ask another miner, or have fewer requests wait at once")
+}
+
+/// Before it waited, `waited` is `None`.
+pub(super) fn unreachable(waited: Option<Duration>, wait: Duration) -> Error {
+    let message = match waited {
+        None => format!(
+            "the request would wait for about {wait:?}, and could not be answered before its deadline then"
+        ),
+        Some(waited) => format!(
+            "the request waited {waited:?}, and what is left until its deadline is too short to answer it"
+        ),
+    };
+    Error::new(ErrorKind::Timeout, "deadline_unreachable", message)
+        .with_retry_after(whole_seconds(wait))
+        .with_hint("ask another miner, or allow more time")
 }
 
 pub(super) fn waited_enough(position: usize, waited: Duration, wait: Duration) -> Error {

@@ -17,7 +17,7 @@ use std::{
 };
 
 use synapse_core::{
-    BlockNumber, Body, DataDir, Delta, Directory, Endpoint, Epoch, EpochId, Error, ErrorKind, FinishReason,
+    BlockNumber, Body, Capacity, DataDir, Delta, Directory, Endpoint, Epoch, EpochId, Error, ErrorKind, FinishReason,
     Health, InferenceModule, Input, Member, MetricsData, ModelInfo, ModuleCapabilities, NodeId, OperationId,
     Output, Phase, Registration, Role, Serving, Stake, Subnet, SubnetId, SubnetParams, Task, Watch,
     WatchSender, Weights, async_trait,
@@ -283,6 +283,8 @@ impl InferenceModule for Engine {
     fn get_metrics(&self) -> MetricsData {
         let mut metrics = MetricsData::default();
         metrics.counter("engine.requests", 3);
+        metrics.counter_of("queue.refused", &[("reason", "full")], 2);
+        metrics.counter_of("queue.refused", &[("reason", "deadline")], 0);
         metrics
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use synapse_core::{Endpoint, Error, InferenceModule, Member, ModuleCapabilities, NodeId};
+use synapse_core::{Capacity, Endpoint, Error, InferenceModule, Member, ModuleCapabilities, NodeId};
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     balance::{Meter, Observation},
+    room::Room,
     silence::Silence,
 };
 
@@ -35,6 +36,7 @@ pub(super) struct Miner {
     endpoint: Option<Endpoint>,
     module: Arc<dyn InferenceModule>,
     meter: Box<dyn Meter>,
+    room: Room,
     capabilities: Mutex<Option<Arc<ModuleCapabilities>>>,
     ready: AtomicBool,
     tried: AtomicBool,
@@ -58,6 +60,7 @@ impl Miner {
             endpoint: member.endpoint.clone(),
             module,
             meter,
+            room: Room::default(),
             capabilities: Mutex::default(),
             ready: AtomicBool::new(false),
             tried: AtomicBool::new(false),
@@ -91,8 +94,20 @@ impl Miner {
         &self.silence
     }
 
+    /// As measured, and as much busier as it says that it is.
     pub(super) fn load(&self) -> f64 {
-        self.meter.load(self.in_flight())
+        let in_flight = self.in_flight();
+        self.meter.load(in_flight) * self.room.crowding(in_flight)
+    }
+
+    /// It says that it has room for so much.
+    pub(super) fn claims(&self, capacity: Option<Capacity>) {
+        self.room.note(capacity, self.in_flight());
+    }
+
+    /// What it said last that it has room for.
+    pub(super) fn claimed(&self) -> Option<Capacity> {
+        self.room.claimed()
     }
 
     /// What it costs to ask it when it has nothing else to do.

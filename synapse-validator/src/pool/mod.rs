@@ -25,6 +25,7 @@ mod failover;
 mod follow;
 mod miner;
 pub(crate) mod random;
+mod room;
 mod roster;
 mod settings;
 mod silence;
@@ -38,7 +39,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use semver::{Comparator, Op, Prerelease, VersionReq};
 use synapse_core::{
-    Connect, Directory, Error, Health, INTERFACE, InferenceModule, Input, MetricsData, ModuleCapabilities,
+    Capacity, Connect, Directory, Error, Health, INTERFACE, InferenceModule, Input, MetricsData, ModuleCapabilities,
     NodeId, Output, Watch,
 };
 use tokio::{sync::Mutex, time::Instant};
@@ -97,6 +98,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// Who answers or refuses in a miner's stead, as a balancer before it may, hides that it is frozen: then what waits on it
 /// is ended by [`first_content_within`](Self::first_content_within) and the limits of its connection.
+///
+/// # What a miner says that it has room for
+///
+/// A miner's health may carry its [`Capacity`]. Nobody is trusted, so that only ever lowers what it gets: where more is sent
+/// to it than it has places for, it counts as busier than what was measured of it, by one more time with each request that
+/// would have to wait there; its places are taken by others, too. A miner that says it has a thousand places is chosen just
+/// as if it said nothing.
 ///
 /// [`shutdown`](InferenceModule::shutdown) drains and ends all of it (where it is given up midway, the next
 /// `initialize` first brings it to its end); dropping the pool ends its tasks at once, and
@@ -197,6 +205,13 @@ impl MinerPool {
         self.roster.snapshot().member(node)?.capabilities()
     }
 
+    /// What a member said when it last answered that it has room for; `None` where it did not say. It is a claim: the pool
+    /// sends less to a member that says it is full, and never more to one that says it is not.
+    #[must_use]
+    pub fn capacity_of(&self, node: &NodeId) -> Option<Capacity> {
+        self.roster.snapshot().member(node)?.claimed()
+    }
+
     /// Whether a member answered when it was last looked at, so that it can be asked.
     #[must_use]
     pub fn is_ready(&self, node: &NodeId) -> bool {
@@ -294,6 +309,12 @@ impl InferenceModule for MinerPool {
             metrics.counter_of("pool.failures", &labels, miner.failures());
             metrics.gauge_of("pool.in_flight", &labels, f64::from(miner.in_flight()));
             metrics.gauge_of("pool.load", &labels, miner.idle_load());
+            let Some(claimed) = miner.claimed() else { continue };
+            if let Some(slots) = claimed.slots {
+                metrics.gauge_of("pool.miner_slots", &labels, f64::from(slots));
+            }
+            metrics.gauge_of("pool.miner_busy", &labels, f64::from(claimed.busy));
+            metrics.gauge_of("pool.miner_waiting", &labels, f64::from(claimed.waiting));
         }
         metrics
     }

@@ -171,6 +171,7 @@ impl Care {
                     format!("the miner is unhealthy: {why}"),
                 ));
             }
+            miner.claims(health.capacity());
             Ok(module.get_capabilities())
         })
         .await;

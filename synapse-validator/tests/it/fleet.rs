@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use synapse_core::{
-    BlockNumber, Body, Chunk, Connect, Delta, Directory, Endpoint, Error, FinishReason, Health,
+    BlockNumber, Body, Capacity, Chunk, Connect, Delta, Directory, Endpoint, Error, FinishReason, Health,
     InferenceModule, Input, Member, Message, MetricsData, ModelInfo, ModuleCapabilities, NodeId, Output,
     Role, Task, Watch, WatchSender, async_trait,
 };
@@ -29,6 +29,7 @@ struct State {
     script: Mutex<Script>,
     capabilities: Mutex<ModuleCapabilities>,
     down: Mutex<Option<Error>>,
+    capacity: Mutex<Option<Capacity>>,
     hangs: AtomicBool,
     misses: AtomicUsize,
     initialized: AtomicUsize,
@@ -47,6 +48,7 @@ impl Miner {
             script: Mutex::new(boxed(script)),
             capabilities: Mutex::new(chat_with("m")),
             down: Mutex::default(),
+            capacity: Mutex::default(),
             hangs: AtomicBool::new(false),
             misses: AtomicUsize::new(0),
             initialized: AtomicUsize::new(0),
@@ -79,6 +81,12 @@ impl Miner {
 
     pub(crate) fn serving(self, capabilities: ModuleCapabilities) -> Self {
         *self.0.capabilities.lock().unwrap() = capabilities;
+        self
+    }
+
+    /// Says that it has room for so much.
+    pub(crate) fn claiming(self, capacity: Option<Capacity>) -> Self {
+        *self.0.capacity.lock().unwrap() = capacity;
         self
     }
 
@@ -155,7 +163,11 @@ impl InferenceModule for Miner {
             std::future::pending::<()>().await;
         }
         let down = self.0.down.lock().unwrap().clone();
-        down.map_or_else(|| Ok(Health::ready()), Err)
+        if let Some(error) = down {
+            return Err(error);
+        }
+        let capacity = *self.0.capacity.lock().unwrap();
+        Ok(capacity.map_or_else(Health::ready, |capacity| Health::ready().with_capacity(capacity)))
     }
 
     fn get_capabilities(&self) -> ModuleCapabilities {

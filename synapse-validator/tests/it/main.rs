@@ -19,6 +19,7 @@ mod node_restart;
 mod node_status;
 mod node_world;
 mod pool_balance;
+mod pool_capacity;
 mod pool_failover;
 mod pool_load;
 mod pool_membership;

@@ -11,9 +11,9 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use http::HeaderValue;
 use synapse_chain::{SignedTransaction, Transaction};
-use synapse_core::{Chunk, ErrorKind, Framing, Input, NodeId, Task, View, Wire};
+use synapse_core::{Chunk, Dialect, ErrorKind, Framing, Input, NodeId, Task, View, Wire};
 use synapse_http::{
-    OpenAi,
+    Ollama, OpenAi,
     sse::{Framer, Limits, Rest},
     tls::NodeClaim,
 };
@@ -30,19 +30,38 @@ pub fn openai_request(data: &[u8]) {
         1 => (Task::TEXT_COMPLETION, "/v1/completions"),
         _ => (Task::EMBEDDINGS, "/v1/embeddings"),
     };
+    request(OpenAi::DIALECT, task, path, &Bytes::copy_from_slice(body));
+}
+
+/// A request body in Ollama's format: read, edited, read again, and rendered in OpenAI's. The first byte chooses the path.
+pub fn ollama_request(data: &[u8]) {
+    let Some((choice, body)) = data.split_first() else {
+        return;
+    };
+    let path = ["/api/chat", "/api/generate", "/api/embed", "/api/embeddings"][usize::from(choice % 4)];
     let body = Bytes::copy_from_slice(body);
-    let wire = Wire::new(
-        OpenAi::DIALECT,
-        path,
-        HeaderValue::from_static("application/json"),
-        body.clone(),
-    );
-    let input = Input::from_wire(task.clone(), wire);
+    match Ollama::task(path, &body) {
+        Err(error) => assert!(error.kind().is_callers_fault(), "{error:?}"),
+        Ok(task) => request(Ollama::DIALECT, task, path, &body),
+    }
+}
+
+fn request(dialect: &'static dyn Dialect, task: Task, path: &str, body: &Bytes) {
+    let json = HeaderValue::from_static("application/json");
+    let input = Input::from_wire(task, Wire::new(dialect, path, json, body.clone()));
     match input.view() {
         Err(error) => assert!(error.kind().is_callers_fault(), "{error:?}"),
         Ok(view) => {
             let view = view.expect("an input from the wire has a view");
-            for field in ["model", "messages", "prompt", "input", "max_tokens", "stream"] {
+            for field in [
+                "model",
+                "messages",
+                "prompt",
+                "input",
+                "max_tokens",
+                "options",
+                "stream",
+            ] {
                 let Some(range) = view.field(field) else { continue };
                 assert!(
                     range.end <= body.len() && !range.is_empty(),
@@ -52,16 +71,28 @@ pub fn openai_request(data: &[u8]) {
             if let Err(error) = input.request() {
                 assert!(error.kind().is_callers_fault(), "{error:?}");
             }
-            assert_eq!(
-                input
-                    .wire_for(OpenAi::DIALECT)
-                    .expect("nothing was edited")
-                    .body(),
-                &body
-            );
+            for other in [OpenAi::DIALECT, Ollama::DIALECT] {
+                match input.wire_for(other) {
+                    Err(error) => assert!(error.kind().is_callers_fault(), "{error:?}"),
+                    Ok(wire) if other.name() == dialect.name() => assert_eq!(wire.body(), body),
+                    Ok(wire) => rendered(&input, wire),
+                }
+            }
             edited(&input);
         }
     }
+}
+
+/// What is rendered in another dialect can be read there, and asks as much.
+fn rendered(input: &Input, wire: Wire) {
+    let again = Input::from_wire(input.task().clone(), wire);
+    if let Err(error) = again.view() {
+        // What one dialect allows, such as a text of nothing to embed, another may refuse.
+        assert!(error.kind().is_callers_fault(), "{error:?}");
+        return;
+    }
+    let cap = |input: &Input| input.max_tokens().expect("a good body");
+    assert_eq!(cap(&again), cap(input));
 }
 
 fn edited(input: &Input) {
@@ -70,7 +101,8 @@ fn edited(input: &Input) {
     if *input.task() != Task::EMBEDDINGS {
         input.set_max_tokens(17).expect("a JSON body can be edited");
     }
-    let wire = input.wire_for(OpenAi::DIALECT).expect("an edit of a good body");
+    let dialect = input.wire().expect("from the wire").dialect();
+    let wire = input.wire_for(dialect).expect("an edit of a good body");
     untouched(&input, wire.body());
     let again = Input::from_wire(input.task().clone(), wire);
     assert_eq!(again.model().expect("an edited body is good"), "other");
@@ -118,9 +150,25 @@ pub fn openai_reply(data: &[u8]) {
         _ => Framing::Lines,
     };
     let body = Bytes::copy_from_slice(body);
-    if let Ok(Some(chunk)) = Chunk::read(body.clone(), OpenAi::DIALECT, framing) {
+    reply(OpenAi::DIALECT, framing, &body);
+}
+
+/// One line of a reply in Ollama's format, or a whole one, as [`openai_reply`].
+pub fn ollama_reply(data: &[u8]) {
+    let Some((choice, body)) = data.split_first() else {
+        return;
+    };
+    let framing = match choice % 2 {
+        0 => Framing::Lines,
+        _ => Framing::Whole,
+    };
+    reply(Ollama::DIALECT, framing, &Bytes::copy_from_slice(body));
+}
+
+fn reply(dialect: &'static dyn Dialect, framing: Framing, body: &Bytes) {
+    if let Ok(Some(chunk)) = Chunk::read(body.clone(), dialect, framing) {
         if let Some(wire) = chunk.wire() {
-            assert_eq!(wire, &body);
+            assert_eq!(wire, body);
         }
         if let Err(error) = chunk.deltas() {
             assert_eq!(error.kind(), ErrorKind::Broken, "{error:?}");

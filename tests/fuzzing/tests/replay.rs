@@ -27,6 +27,16 @@ fn the_corpus_of_replies() {
 }
 
 #[test]
+fn the_corpus_of_requests_in_ollamas_format() {
+    replay("ollama_request", fuzzing::ollama_request);
+}
+
+#[test]
+fn the_corpus_of_replies_in_ollamas_format() {
+    replay("ollama_reply", fuzzing::ollama_reply);
+}
+
+#[test]
 fn the_corpus_of_transactions() {
     replay("signed_transaction", fuzzing::signed_transaction);
 }
@@ -51,6 +61,8 @@ proptest! {
     fn random_bytes(data in prop::collection::vec(any::<u8>(), 0..200)) {
         fuzzing::openai_request(&data);
         fuzzing::openai_reply(&data);
+        fuzzing::ollama_request(&data);
+        fuzzing::ollama_reply(&data);
         fuzzing::sse(&data);
         fuzzing::signed_headers(&data);
         fuzzing::signed_transaction(&data);

@@ -1,10 +1,22 @@
 //! Real parts for tests, as the scripts install them: each is found, or installed, or the test that needs it fails and
 //! says which command would have brought it. Nothing is skipped.
 
+pub mod llama_server;
+pub mod model_registry;
+#[cfg(unix)]
+pub mod ollama;
+pub mod ollama_image;
+
+#[cfg(target_os = "linux")]
+mod docker;
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
+
+#[cfg(target_os = "linux")]
+pub use self::docker::{OwnDocker, docker, image};
 
 /// What `scripts/NAME ARGUMENTS…` prints: the place of a part, which is installed where it is not there yet.
 ///

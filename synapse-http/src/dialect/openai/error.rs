@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use synapse_core::{Error, ErrorKind, Retry};
 
 use crate::{client::Upstream, status};
@@ -26,6 +27,18 @@ const NAME: usize = 128;
 /// ```
 #[must_use]
 pub fn error_body(error: &Error) -> Bytes {
+    let body = json!({ "error": {
+        "message": error.to_string(),
+        "type": status::openai_type(error.kind()),
+        "param": error.param(),
+        "code": error.code(),
+        "synapse": verdict(error),
+    }});
+    body.to_string().into()
+}
+
+/// What of `error` only our own nodes read: its kind, hint, and verdict on retrying.
+pub(in crate::dialect) fn verdict(error: &Error) -> Value {
     let retry = match error.retry() {
         Retry::Never => "never",
         Retry::Elsewhere => "elsewhere",
@@ -34,19 +47,12 @@ pub fn error_body(error: &Error) -> Bytes {
     let after = error
         .retry_after()
         .and_then(|after| u64::try_from(after.as_millis()).ok());
-    let body = json!({ "error": {
-        "message": error.to_string(),
-        "type": status::openai_type(error.kind()),
-        "param": error.param(),
-        "code": error.code(),
-        "synapse": {
-            "kind": status::name(error.kind()),
-            "hint": error.hint(),
-            "retry": retry,
-            "retry_after_ms": after,
-        },
-    }});
-    body.to_string().into()
+    json!({
+        "kind": status::name(error.kind()),
+        "hint": error.hint(),
+        "retry": retry,
+        "retry_after_ms": after,
+    })
 }
 
 /// `error` as the event that ends a stream which already began: a data event, since that is where OpenAI's clients look.
@@ -69,6 +75,7 @@ struct Foreign {
     synapse: Option<Ours>,
 }
 
+/// Beside a text, as Ollama's format has errors, code and parameter are here too.
 #[derive(Debug, Default, Deserialize, Serialize)]
 struct Ours {
     #[serde(default)]
@@ -79,39 +86,66 @@ struct Ours {
     retry: String,
     #[serde(default)]
     retry_after_ms: Option<u64>,
+    #[serde(default)]
+    code: Value,
+    #[serde(default)]
+    param: Value,
 }
 
 /// An error that came inside a reply, where no status says more: the value of `error`, or a whole object around it.
 pub(super) fn read_event(json: &str) -> Error {
     let value: Value = serde_json::from_str(json).unwrap_or_else(|_| json.trim().into());
-    let value = match value {
-        Value::Object(mut fields) if fields.get("error").is_some_and(|error| !error.is_null()) => {
-            fields.remove("error").unwrap_or_default()
+    match value {
+        Value::Object(fields) if fields.get("error").is_some_and(|error| !error.is_null()) => {
+            read_within(fields, Upstream::default())
         }
-        other => other,
-    };
-    read(value, Upstream::default())
-}
-
-/// The error that a body holds, if it is OpenAI's or ours.
-pub(crate) fn read_error(body: &[u8], upstream: &Upstream) -> Option<Error> {
-    let mut value: Value = serde_json::from_slice(body).ok()?;
-    match value.get_mut("error")?.take() {
-        Value::Null => None,
-        error => Some(read(error, upstream.clone())),
+        other => read(&foreign(other), Upstream::default()),
     }
 }
 
-fn read(value: Value, upstream: Upstream) -> Error {
-    let foreign = match value {
+/// The error that a body holds, if it is OpenAI's, Ollama's or ours.
+pub(crate) fn read_error(body: &[u8], upstream: &Upstream) -> Option<Error> {
+    match serde_json::from_slice(body).ok()? {
+        Value::Object(fields) if fields.get("error").is_some_and(|error| !error.is_null()) => {
+            Some(read_within(fields, upstream.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// The error in the field `error`: OpenAI's object, or a text, as Ollama has it, with what is ours beside it.
+fn read_within(mut fields: Map<String, Value>, upstream: Upstream) -> Error {
+    let error = fields.remove("error").unwrap_or_default();
+    let is_text = error.is_string();
+    let mut foreign = foreign(error);
+    if is_text
+        && let Some(ours) = fields.remove("synapse")
+        && let Ok(mut ours) = serde_json::from_value::<Ours>(ours)
+    {
+        foreign.code = ours.code.take();
+        foreign.param = ours.param.take();
+        foreign.synapse = Some(ours);
+    }
+    read(&foreign, upstream)
+}
+
+fn foreign(value: Value) -> Foreign {
+    match value {
         Value::String(message) => Foreign {
             message: message.into(),
             ..Foreign::default()
         },
         value => serde_json::from_value(value).unwrap_or_default(),
-    };
+    }
+}
+
+fn read(foreign: &Foreign, upstream: Upstream) -> Error {
     let said = foreign.message.as_str().map(tidy).filter(|said| !said.is_empty());
-    let code = name(&foreign.code);
+    let unknown_model =
+        upstream.status() == Some(StatusCode::NOT_FOUND) && said.as_deref().is_some_and(names_no_model);
+    let code = name(&foreign.code)
+        .or_else(|| code_of_type(foreign.kind.as_str()?))
+        .or_else(|| unknown_model.then(|| "model_not_found".to_owned()));
     let ours = foreign.synapse.as_ref();
     let mut error = match ours.and_then(|ours| Some((ours, status::kind_of_name(&ours.kind)?))) {
         Some((ours, kind)) => read_ours(ours, kind, code, said, upstream),
@@ -124,6 +158,8 @@ fn read(value: Value, upstream: Upstream) -> Error {
     };
     if let Some(param) = foreign.param.as_str().filter(|param| param.len() <= NAME) {
         error = error.with_param(param.to_owned());
+    } else if unknown_model {
+        error = error.with_param("model");
     }
     error
 }
@@ -161,6 +197,11 @@ fn read_ours(
     }
 }
 
+/// Whether a text is Ollama's for a model that it does not have: `model 'x' not found`.
+fn names_no_model(said: &str) -> bool {
+    said.starts_with("model ") && said.contains(" not found")
+}
+
 /// Foreign text without control characters, cut where it is long.
 fn tidy(text: &str) -> String {
     text.trim()
@@ -168,6 +209,11 @@ fn tidy(text: &str) -> String {
         .filter(|char| !char.is_control())
         .take(MESSAGE)
         .collect()
+}
+
+/// llama-server's codes are HTTP's, and what went wrong is the type's to say.
+fn code_of_type(kind: &str) -> Option<String> {
+    (kind == "exceed_context_size_error").then(|| "context_length_exceeded".to_owned())
 }
 
 /// A foreign code that can stand for one of ours.

@@ -74,9 +74,7 @@ fn block(block: &Block<'_>) -> Event {
 
 fn document(json: &str, whole: bool) -> Event {
     match serde_json::from_str(json) {
-        Ok(Probe {
-            error: Some(error), ..
-        }) => Event::Failed(error::read_event(error)),
+        Ok(Probe { failed: true, .. }) => Event::Failed(error::read_event(json)),
         Ok(probe) if whole || probe.done => Event::Last,
         Ok(_) => Event::Data,
         Err(_) if whole => Event::Failed(Error::broken("invalid_reply", "the reply is not a JSON object")),
@@ -91,8 +89,8 @@ fn failed(why: &'static str) -> Event {
 /// What must be known of every event: whether it is an error, and (of lines) whether it is the end. The rest is checked
 /// and skipped.
 #[derive(Default)]
-struct Probe<'a> {
-    error: Option<&'a str>,
+struct Probe {
+    failed: bool,
     done: bool,
 }
 
@@ -105,7 +103,7 @@ enum Key {
     Other,
 }
 
-impl<'de> Deserialize<'de> for Probe<'de> {
+impl<'de> Deserialize<'de> for Probe {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         json.deserialize_map(Object)
     }
@@ -114,20 +112,17 @@ impl<'de> Deserialize<'de> for Probe<'de> {
 struct Object;
 
 impl<'de> Visitor<'de> for Object {
-    type Value = Probe<'de>;
+    type Value = Probe;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Probe<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Probe, A::Error> {
         let mut probe = Probe::default();
         while let Some(key) = map.next_key()? {
             match key {
-                Key::Error => match map.next_value::<&RawValue>()?.get() {
-                    "null" => {}
-                    error => probe.error = Some(error),
-                },
+                Key::Error => probe.failed |= map.next_value::<&RawValue>()?.get() != "null",
                 Key::Done => probe.done = map.next_value::<&RawValue>()?.get() == "true",
                 Key::Other => drop(map.next_value::<IgnoredAny>()?),
             }

@@ -11,8 +11,6 @@ mod block;
 mod deltas;
 mod error;
 mod event;
-mod field;
-mod json;
 mod level;
 mod params;
 mod prompt;
@@ -27,6 +25,7 @@ use http::HeaderValue;
 use synapse_core::{Delta, Dialect, Edits, Error, Event, Framing, Request, Task, View, Wire};
 
 pub(crate) use self::error::read_error;
+pub(super) use self::error::verdict;
 pub use self::{
     error::{error_body, error_event},
     event::control_event,

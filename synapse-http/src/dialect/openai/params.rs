@@ -2,10 +2,9 @@
 
 use synapse_core::{Error, Params};
 
-use super::{Shape, field::Field, level, level::Level};
+use super::{Shape, level};
+use crate::dialect::body::{Field, conflict};
 
-/// How many stop texts a request may have; OpenAI takes 4, other engines more.
-const MAX_STOPS: usize = 16;
 /// How many alternatives a token may come with.
 const MAX_TOP: i64 = 20;
 const MAX_INTEGER: i64 = u32::MAX as i64;
@@ -42,7 +41,7 @@ pub(super) fn read(shape: Shape, fields: &[Field<'_>]) -> Result<Params, Error> 
             "presence_penalty" => params.presence_penalty = Some(field.number(-2.0..=2.0)?),
             "frequency_penalty" => params.frequency_penalty = Some(field.number(-2.0..=2.0)?),
             "seed" => params.seed = Some(field.integer(i64::MIN..=i64::MAX)?),
-            "stop" => params.stop = stops(field)?,
+            "stop" => params.stop = field.stops()?,
             "n" => params.n = field.integer_as(1..=128)?,
             "logprobs" if shape == Shape::Chat => params.logprobs = field.boolean()?,
             "logprobs" => {
@@ -103,38 +102,9 @@ fn include_usage(options: &Field<'_>) -> Result<bool, Error> {
         return Err(options.wrong_type("an object"));
     }
     let mut fields = Vec::new();
-    Level::StreamOptions.read(options.raw, &mut fields)?;
+    level::stream_options().read(options.raw, &mut fields)?;
     fields
         .iter()
         .find(|field| field.name == "include_usage" && !field.is_null())
         .map_or(Ok(false), Field::boolean)
-}
-
-fn stops(field: &Field<'_>) -> Result<Vec<String>, Error> {
-    let mut stops = Vec::new();
-    let mut push = |field: &Field<'_>| {
-        let text = field.string()?;
-        if text.is_empty() {
-            return Err(field.out_of_range("a text that is not empty"));
-        }
-        stops.push(text.into_owned());
-        Ok(())
-    };
-    match field.raw.as_bytes().first() {
-        Some(b'"') => push(field)?,
-        Some(b'[') => level::elements(field.raw, |index, raw| {
-            if index >= MAX_STOPS {
-                return Err(field.out_of_range(&format!("an array of at most {MAX_STOPS} texts")));
-            }
-            push(&Field { raw, ..*field })
-        })?,
-        _ => return Err(field.wrong_type("a string or an array of strings")),
-    }
-    Ok(stops)
-}
-
-fn conflict(field: &Field<'_>, message: String, hint: &'static str) -> Error {
-    Error::invalid("conflicting_fields", message)
-        .with_param(field.path())
-        .with_hint(hint)
 }

@@ -3,12 +3,8 @@
 use serde_json::Value;
 use synapse_core::{Content, Error, Message, Part, Prompt};
 
-use super::{
-    Shape,
-    field::{self, Field},
-    json,
-    level::{self, Level},
-};
+use super::{Shape, level};
+use crate::dialect::body::{Field, Level, elements, json, string};
 
 /// Checks the shape of what is asked, without keeping any of it.
 pub(super) fn check(shape: Shape, field: &Field<'_>) -> Result<(), Error> {
@@ -24,7 +20,7 @@ fn check_messages(field: &Field<'_>) -> Result<(), Error> {
         return Err(field.wrong_type("an array of messages"));
     }
     let (mut count, mut fields, mut scratch) = (0, Vec::new(), Vec::new());
-    level::elements(field.raw, |index, raw| {
+    elements(field.raw, |index, raw| {
         count += 1;
         fields.clear();
         check_message(index, raw, &mut fields, &mut scratch)
@@ -46,7 +42,7 @@ fn check_message<'a>(
     if !raw.starts_with('{') {
         return Err(wrong_element(&format!("messages[{index}]"), raw, "an object"));
     }
-    let level = Level::Message(index);
+    let level = level::message(index);
     level.read(raw, fields)?;
     let find = |name: &str| fields.iter().find(|field| field.name == name);
     match find("role") {
@@ -66,9 +62,9 @@ fn check_message<'a>(
     match content.raw.as_bytes().first() {
         Some(b'"') => content.string().map(drop),
         Some(b'n') => Ok(()),
-        Some(b'[') => level::elements(content.raw, |part, raw| {
+        Some(b'[') => elements(content.raw, |part, raw| {
             scratch.clear();
-            check_part(Level::Part(index, part), raw, scratch)
+            check_part(level::part(index, part), raw, scratch)
         }),
         _ => Err(content.wrong_type("a string or an array of parts")),
     }
@@ -101,7 +97,7 @@ fn check_texts(field: &Field<'_>, allow_empty_text: bool) -> Result<(), Error> {
             .with_param(path)
             .with_hint("send some text")
     };
-    let text = |raw: &str| match field::string(raw)?.is_empty() {
+    let text = |raw: &str| match string(raw)?.is_empty() {
         true if !allow_empty_text => Err(empty()),
         _ => Ok(()),
     };
@@ -111,7 +107,7 @@ fn check_texts(field: &Field<'_>, allow_empty_text: bool) -> Result<(), Error> {
         _ => return Err(field.wrong_type(WANTED)),
     }
     let mut first = None;
-    level::elements(field.raw, |index, raw| {
+    elements(field.raw, |index, raw| {
         let path = || format!("{}[{index}]", field.name);
         let kind = json::kind(raw);
         if *first.get_or_insert(kind) != kind {
@@ -122,7 +118,7 @@ fn check_texts(field: &Field<'_>, allow_empty_text: bool) -> Result<(), Error> {
             "a number" => token(&path, raw),
             "an array" => {
                 let mut count = 0;
-                level::elements(raw, |_, raw| {
+                elements(raw, |_, raw| {
                     count += 1;
                     token(&path, raw)
                 })?;

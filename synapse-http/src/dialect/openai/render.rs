@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use synapse_core::{Content, Error, Message, Params, Part, Prompt, Request};
 
 use super::{Shape, params};
+use crate::dialect::ollama;
 
 /// Fields that only text generation has. `max_tokens` rather than `max_completion_tokens`: every engine knows it.
 #[derive(Default, Serialize)]
@@ -85,6 +86,16 @@ pub(super) fn render(shape: Shape, request: &Request) -> Result<Vec<u8>, Error> 
         (_, Some(Value::Object(options))) => Some(options),
         _ => None,
     };
+    if let Some(apart) = other.remove(ollama::APART) {
+        let field = apart.as_object().and_then(|fields| fields.keys().next());
+        let path = field.map_or_else(|| ollama::APART.to_owned(), |field| ollama::path(field, &apart));
+        return Err(Error::unsupported(
+            "field_unsupported",
+            format!("{path} cannot be said in OpenAI's format"),
+        )
+        .with_param(path)
+        .with_hint("leave it out, or ask a model whose engine speaks Ollama's format"));
+    }
     let owned = other
         .keys()
         .find(|name| *name == "model" || *name == shape.prompt() || params::hold(shape, name));

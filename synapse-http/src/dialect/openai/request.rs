@@ -5,7 +5,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde_json::{Value, value::RawValue};
 use synapse_core::{Error, Request, View};
 
-use super::{Shape, json, params, prompt};
+use super::{Shape, params, prompt};
+use crate::dialect::body::json;
 
 pub(super) fn request(shape: Shape, body: &[u8], view: &View) -> Result<Request, Error> {
     let text = json::text(body)?;

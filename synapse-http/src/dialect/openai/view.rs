@@ -1,23 +1,14 @@
 //! What layers ask of a request, found without copying it.
 
-use serde::de::IgnoredAny;
 use synapse_core::{Error, View};
 
-use super::{Shape, field::Field, json, level::Level, params, prompt};
+use super::{Shape, level, params, prompt};
+use crate::dialect::body::{Field, json};
 
 pub(super) fn view(shape: Shape, body: &[u8]) -> Result<View, Error> {
-    let text = json::text(body)?;
-    let start = text.trim_ascii_start();
-    if !start.starts_with('{') {
-        serde_json::from_str::<IgnoredAny>(text).map_err(json::invalid)?;
-        let found = json::kind(start);
-        return Err(Error::invalid(
-            "invalid_type",
-            format!("the body is {found}, and an object is wanted"),
-        ));
-    }
+    let text = json::object(body)?;
     let mut fields = Vec::with_capacity(16);
-    Level::Body(shape).read(text, &mut fields)?;
+    level::body(shape).read(text, &mut fields)?;
     let given = |name: &str| fields.iter().find(|field| field.name == name && !field.is_null());
 
     let model = given("model").map(Field::string).transpose()?;

@@ -166,3 +166,26 @@ async fn a_node_that_moves_is_listed_where_it_is() {
         (1, vec!["unreachable".to_owned()])
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_status_shows_what_there_is_room_for_as_json_too() {
+    let (chain, data, engine) = (Chain::new(), tempfile::tempdir().unwrap(), Engine::new());
+    let node = listed(&chain, &engine, data.path()).await;
+    let seen = || node.status.current().health.clone().unwrap();
+    assert_eq!(seen().capacity, None);
+    engine.is(Health::ready().with_capacity(Capacity::new(4, 3).with_waiting(2)));
+    seconds(10).await;
+    assert_eq!(seen().capacity, Some(Capacity::new(4, 3).with_waiting(2)));
+    let json = serde_json::to_value(&*node.status.current()).unwrap();
+    assert_eq!(
+        json["health"]["capacity"],
+        serde_json::json!({"slots": 4, "busy": 3, "waiting": 2})
+    );
+    assert_eq!(json["refusals"], serde_json::json!({"queue.full": 2}));
+    // What an earlier version wrote is read, too.
+    let mut earlier = json;
+    earlier["health"].as_object_mut().unwrap().remove("capacity");
+    earlier.as_object_mut().unwrap().remove("refusals");
+    let read: MinerStatus = serde_json::from_value(earlier).unwrap();
+    assert_eq!(read.health.unwrap().capacity, None);
+}

@@ -57,7 +57,7 @@ impl<'a> Candidates<'a> {
             .is_some_and(|miner| (self.open)(index, miner))
     }
 
-    /// How loaded this one is. Infinite out of range.
+    /// How loaded this one is: as its [`Meter`] says, times how much busier it says that it is. Infinite out of range.
     #[must_use]
     pub fn load(&self, index: usize) -> f64 {
         self.miners.get(index).map_or(f64::INFINITY, |miner| miner.load())

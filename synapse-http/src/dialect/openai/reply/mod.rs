@@ -10,7 +10,8 @@ use serde::Serialize;
 use synapse_core::{Error, Input, Task, Usage};
 
 pub use self::{stream::StreamWriter, whole::WholeWriter};
-use super::{Shape, field};
+use super::Shape;
+use crate::dialect::body;
 
 /// How a reply to one request is to look: what [`StreamWriter`] and [`WholeWriter`] are made from.
 ///
@@ -110,7 +111,7 @@ impl Encoding {
             Some(wire) if *input.task() == Task::EMBEDDINGS => input
                 .view()?
                 .and_then(|view| wire.body().get(view.field("encoding_format")?))
-                .and_then(|raw| field::string(std::str::from_utf8(raw).ok()?).ok())
+                .and_then(|raw| body::string(std::str::from_utf8(raw).ok()?).ok())
                 .is_some_and(|name| name == "base64"),
             Some(_) => false,
             None => input

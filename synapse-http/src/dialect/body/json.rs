@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 
 use memchr::memchr2;
+use serde::de::IgnoredAny;
 use synapse_core::Error;
 
 /// How deep objects and arrays may nest.
-pub(super) const MAX_DEPTH: usize = 128;
+const MAX_DEPTH: usize = 128;
 /// How much of a value an error shows, in characters.
 const SHOWN: usize = 128;
 
 /// The body as text that is safe to parse recursively.
-pub(super) fn text(body: &[u8]) -> Result<&str, Error> {
+pub(in crate::dialect) fn text(body: &[u8]) -> Result<&str, Error> {
     let text = std::str::from_utf8(body).map_err(|error| {
         Error::invalid(
             "invalid_json",
@@ -29,15 +30,30 @@ pub(super) fn text(body: &[u8]) -> Result<&str, Error> {
     Ok(text)
 }
 
+/// The body as [`text`], which must begin as an object does.
+pub(in crate::dialect) fn object(body: &[u8]) -> Result<&str, Error> {
+    let text = text(body)?;
+    let start = text.trim_ascii_start();
+    if start.starts_with('{') {
+        return Ok(text);
+    }
+    serde_json::from_str::<IgnoredAny>(text).map_err(invalid)?;
+    let found = kind(start);
+    Err(Error::invalid(
+        "invalid_type",
+        format!("the body is {found}, and an object is wanted"),
+    ))
+}
+
 /// What is wrong with JSON that does not parse.
-pub(super) fn invalid(error: serde_json::Error) -> Error {
+pub(in crate::dialect) fn invalid(error: serde_json::Error) -> Error {
     Error::invalid("invalid_json", format!("the body is not valid JSON: {error}"))
         .with_hint("send one JSON object")
         .with_source(error)
 }
 
 /// A value as errors show it, cut where it is long.
-pub(super) fn shown(raw: &str) -> Cow<'_, str> {
+pub(in crate::dialect) fn shown(raw: &str) -> Cow<'_, str> {
     match raw.char_indices().nth(SHOWN) {
         Some((cut, _)) => format!("{}…", &raw[..cut]).into(),
         None => raw.into(),
@@ -45,7 +61,7 @@ pub(super) fn shown(raw: &str) -> Cow<'_, str> {
 }
 
 /// What kind of value `raw` is, with its article.
-pub(super) fn kind(raw: &str) -> &'static str {
+pub(in crate::dialect) fn kind(raw: &str) -> &'static str {
     match raw.as_bytes().first() {
         Some(b'{') => "an object",
         Some(b'[') => "an array",

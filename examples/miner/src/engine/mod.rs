@@ -1,0 +1,186 @@
+//! What answers: one of seven kinds of engines.
+
+mod config;
+
+use std::{path::Path, time::Duration};
+
+use custom_module::Shout;
+use synapse_core::{Error, InferenceModule};
+use synapse_http::{OpenAiModule, client};
+use synapse_miner::{
+    inference::{LlamaServerModule, VllmModule},
+    ollama::{self, KeepAlive, OllamaModule},
+    supervisor::{Devices, EngineSpec, Supervised},
+};
+
+pub(crate) use self::config::EngineConfig;
+
+/// The context of a model that is loaded here, in tokens, unless it is said.
+const CONTEXT: u32 = 2048;
+
+impl EngineConfig {
+    /// The engine, which works on `parallel` requests at once. One that is started here keeps a note of itself in `state`.
+    pub(crate) async fn start(
+        &self,
+        parallel: usize,
+        state: &Path,
+    ) -> Result<Box<dyn InferenceModule>, Error> {
+        let slots = u32::try_from(parallel).unwrap_or(u32::MAX);
+        if let Some(url) = &self.ollama {
+            return match &self.start {
+                Some(program) => self.started_ollama(program, slots, state),
+                None => Ok(Box::new(self.of_ollama(url, slots).build()?)),
+            };
+        }
+        if let Some(url) = &self.llama_server {
+            return match &self.start {
+                Some(program) => self.started_llama_server(program, slots, state),
+                None => Ok(Box::new(LlamaServerModule::local(self.reach(url)?)?)),
+            };
+        }
+        if let Some(url) = &self.vllm {
+            return Ok(Box::new(VllmModule::new(self.reach(url)?)?.slots(slots)));
+        }
+        if let Some(url) = &self.upstream {
+            return Ok(Box::new(self.reach(url)?.build()?));
+        }
+        if let Some(image) = &self.container {
+            return self.contained(image).await;
+        }
+        if let Some(model) = &self.llama {
+            return self.load(model, parallel).await;
+        }
+        let pause = Duration::from_millis(self.pause_ms.unwrap_or(0));
+        Ok(Box::new(Shout::new().slowly(self.times.unwrap_or(1), pause)))
+    }
+
+    #[expect(clippy::unused_async, reason = "until there are containers")]
+    async fn contained(&self, image: &str) -> Result<Box<dyn InferenceModule>, Error> {
+        Err(Error::unsupported("no_containers", format!("{image} cannot be run")))
+    }
+
+    /// The way to an endpoint that may want a key.
+    fn reach(&self, url: &str) -> Result<client::Builder, Error> {
+        let builder = OpenAiModule::builder(url);
+        match &self.upstream_key_env {
+            Some(variable) => Ok(builder.api_key(secret(variable)?)),
+            None => Ok(builder),
+        }
+    }
+
+    fn of_ollama(&self, url: &str, slots: u32) -> ollama::Builder {
+        let mut builder = OllamaModule::builder(url).parallel(slots);
+        for model in &self.models {
+            builder = builder.model(model);
+        }
+        if let Some(tokens) = self.context {
+            builder = builder.context_length(tokens);
+        }
+        if let Some(time) = self.keep_alive {
+            builder = builder.keep_alive(KeepAlive::For(time.get()));
+        }
+        builder
+    }
+
+    fn started_ollama(
+        &self,
+        program: &Path,
+        slots: u32,
+        state: &Path,
+    ) -> Result<Box<dyn InferenceModule>, Error> {
+        let spec = self.started(EngineSpec::ollama(program), slots, state);
+        let this = self.clone();
+        let engine = Supervised::start(spec, move |url| {
+            let builder = this.of_ollama(&url, slots);
+            async move { builder.build() }
+        })?;
+        Ok(Box::new(engine))
+    }
+
+    fn started_llama_server(
+        &self,
+        program: &Path,
+        slots: u32,
+        state: &Path,
+    ) -> Result<Box<dyn InferenceModule>, Error> {
+        let model = self.models.first().map(String::as_str).unwrap_or_default();
+        let mut spec = self.started(EngineSpec::llama_server(program, model), slots, state);
+        if let Some(tokens) = self.context {
+            spec = spec.context(tokens.saturating_mul(slots));
+        }
+        let engine = Supervised::start(spec, |url| async move {
+            LlamaServerModule::local(OpenAiModule::builder(url))
+        })?;
+        Ok(Box::new(engine))
+    }
+
+    fn started(&self, spec: EngineSpec, slots: u32, state: &Path) -> EngineSpec {
+        let mut spec = spec
+            .slots(slots)
+            .state_dir(state)
+            // The log has the others.
+            .on_event(|event| {
+                if !event.is_alert() {
+                    eprintln!("{event}");
+                }
+            });
+        if let Some(port) = self.port() {
+            spec = spec.port(port);
+        }
+        if let Some(threads) = self.threads {
+            spec = spec.threads(threads);
+        }
+        if !self.gpus.is_empty() {
+            spec = spec.devices(Devices::cuda(self.gpus.iter().copied()));
+        }
+        spec
+    }
+
+    #[cfg(feature = "llama")]
+    async fn load(&self, model: &Path, parallel: usize) -> Result<Box<dyn InferenceModule>, Error> {
+        use synapse_llama::{LlamaModule, LlamaWeights};
+
+        let path = model.to_owned();
+        eprintln!("loading {}", path.display());
+        let loaded = tokio::task::spawn_blocking(move || LlamaWeights::load(path)).await;
+        let weights = loaded.map_err(|error| {
+            Error::internal("loading_ended", "loading the model ended early").with_source(error)
+        })??;
+        let mut engine = LlamaModule::over(&weights)
+            .parallel(parallel)
+            .context_length(self.context.unwrap_or(CONTEXT).min(weights.trained_context_length()));
+        if let Some(id) = &self.model_id {
+            engine = engine.model_id(&**id);
+        }
+        if let Some(threads) = self.threads {
+            engine = engine.threads(usize::try_from(threads).unwrap_or(usize::MAX));
+        }
+        Ok(Box::new(engine.build()))
+    }
+
+    #[cfg(not(feature = "llama"))]
+    async fn load(&self, model: &Path, _: usize) -> Result<Box<dyn InferenceModule>, Error> {
+        Err(Error::unsupported(
+            "no_llama",
+            format!(
+                "{} cannot be served: this program was built without llama.cpp",
+                model.display()
+            ),
+        )
+        .with_hint("build it with its usual features"))
+    }
+}
+
+fn secret(variable: &str) -> Result<String, Error> {
+    std::env::var(variable).map_err(|error| {
+        // Not the source: it may hold the value.
+        let why = match error {
+            std::env::VarError::NotPresent => "is not set",
+            std::env::VarError::NotUnicode(_) => "is no UTF-8",
+        };
+        Error::invalid(
+            "no_api_key",
+            format!("the environment variable {variable:?} {why}"),
+        )
+    })
+}

@@ -1,0 +1,5 @@
+//! Modules of engines, and what is counted around any.
+
+mod fake;
+mod meter;
+mod vllm;
