@@ -9,7 +9,7 @@ use synapse_chain::config::ChainConfig;
 use synapse_core::config::{Configuration, Wrong};
 use synapse_http::config::ServerConfig;
 use synapse_miner::config::{
-    AccessConfig, AdmissionConfig, BreakerConfig, MonitorConfig, QueueConfig, RegisterConfig,
+    AccessConfig, AdmissionConfig, BreakerConfig, MonitorConfig, QueueConfig, RegisterConfig, ScaleConfig,
 };
 
 use crate::engine::EngineConfig;
@@ -52,6 +52,8 @@ pub(crate) struct MinerConfig {
     pub(crate) queue: QueueConfig,
     /// When an engine that fails is left alone, and for how long.
     pub(crate) breaker: BreakerConfig,
+    /// How many there are of a container, or of a llama_server that is started here.
+    pub(crate) scale: ScaleConfig,
     /// Whether it registers itself, and what that may cost.
     pub(crate) register: RegisterConfig,
     /// Where validators are, who are asked for scores, and as whom the preflight looks.
@@ -90,6 +92,7 @@ impl Default for MinerConfig {
             monitor: MonitorConfig::default(),
             queue: QueueConfig::default(),
             breaker: BreakerConfig::default(),
+            scale: ScaleConfig::default(),
             register: RegisterConfig::default(),
             validators: ValidatorsConfig::default(),
         }
@@ -113,6 +116,7 @@ impl MinerConfig {
         wrong.within("server", |wrong| self.server.check(wrong));
         wrong.within("engine", |wrong| self.engine.check(wrong));
         wrong.within("access", |wrong| self.access.check(wrong));
+        wrong.within("scale", |wrong| self.scale.check(wrong));
         wrong.within("monitor", |wrong| self.monitor.check(wrong));
         wrong.within("breaker", |wrong| self.breaker.check(wrong));
         wrong.within("register", |wrong| self.register.check(wrong));

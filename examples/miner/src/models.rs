@@ -21,7 +21,12 @@ use synapse_miner::ollama::{KeepAlive, Models, Transfer};
 #[derive(Debug, Args)]
 pub(crate) struct ModelsArgs {
     /// The Ollama.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:11434", global = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:11434",
+        global = true
+    )]
     ollama: String,
     /// JSON, of long work a line each step.
     #[arg(long, global = true)]
@@ -90,7 +95,10 @@ pub(crate) async fn run(asked: ModelsArgs) -> Result<(), Error> {
         What::List => list(&models, json).await,
         What::Loaded => loaded(&models, json).await,
         What::Show { name } => show(&models, &name, json).await,
-        What::Pull { name, insecure: false } => follow(models.pull(&name), json).await,
+        What::Pull {
+            name,
+            insecure: false,
+        } => follow(models.pull(&name), json).await,
         What::Pull { name, insecure: true } => follow(models.pull_insecure(&name), json).await,
         What::Create { name, gguf } => follow(models.create(&name, gguf), json).await,
         What::Copy { from, to } => models.copy(&from, &to).await,
@@ -179,8 +187,9 @@ async fn show(models: &Models, name: &str, as_json: bool) -> Result<(), Error> {
 /// Draws how far long work is: a bar on a terminal, a line a step in JSON, and else a line whenever it does something new.
 async fn follow(mut work: Transfer, as_json: bool) -> Result<(), Error> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let bytes = ProgressStyle::with_template("{msg:40!} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bytes =
+        ProgressStyle::with_template("{msg:40!} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
     let words = ProgressStyle::default_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
     let mut said = String::new();

@@ -14,7 +14,7 @@ use synapse_core::{
 use synapse_http::tls::NodeTls;
 use synapse_miner::Preflight;
 
-use crate::{config::MinerConfig, validators::ValidatorKey};
+use crate::{config::MinerConfig, engine::Around, validators::ValidatorKey};
 
 /// How it is looked at.
 #[derive(Debug, Args)]
@@ -42,8 +42,15 @@ impl Configuration for Looker {
 
 pub(crate) async fn run(Looker(config): Looker, asked: PreflightArgs) -> Result<(), Error> {
     let hotkey = config.key.unlock().await?.hotkey();
-    let engine = config.engine.start(config.queue.parallel, &config.data_dir).await?;
     let queue = config.queue.layer();
+    let around = Around {
+        parallel: config.queue.parallel,
+        state: &config.data_dir,
+        node: hotkey.address(),
+        scale: &config.scale,
+        queue: &queue,
+    };
+    let engine = config.engine.start(&around).await?;
     let module = engine.with(queue.clone()).attach(queue);
     let advertised = match &config.advertise {
         Some(url) => Endpoint::http(url)?,

@@ -13,13 +13,14 @@ use synapse_core::{
 };
 use synapse_http::Server;
 use synapse_miner::{
+    QueueLayer,
     access::AccessLayer,
     inference::MeterLayer,
     node::{MinerEvent, MinerNode},
 };
 use tower::ServiceBuilder;
 
-use crate::{config::MinerConfig, validators::Asks};
+use crate::{config::MinerConfig, engine::Around, validators::Asks};
 
 pub(crate) async fn serve(live: Live<MinerConfig>) -> Result<(), Error> {
     // First of all: before, one would end the node.
@@ -33,9 +34,17 @@ pub(crate) async fn serve(live: Live<MinerConfig>) -> Result<(), Error> {
         Some(address) => Some(Server::bind(address).await?.allow_plain_http(false)),
         None => None,
     };
-    let engine = options.engine.start(options.queue.parallel, data.path()).await?;
+    let queue = options.queue.layer();
+    let around = Around {
+        parallel: options.queue.parallel,
+        state: data.path(),
+        node: hotkey.address(),
+        scale: &options.scale,
+        queue: &queue,
+    };
+    let engine = options.engine.start(&around).await?;
     let access = AccessLayer::new(options.access.rules(Stake(options.min_stake)));
-    let module = stack(engine, access.clone(), &options);
+    let module = stack(engine, access.clone(), queue, &options);
 
     let chain = options.chain.connect_lazy()?.with_signer(hotkey.clone());
     let what = format!("the chain at {}", options.chain.url);
@@ -89,12 +98,12 @@ pub(crate) async fn serve(live: Live<MinerConfig>) -> Result<(), Error> {
 fn stack(
     engine: Box<dyn InferenceModule>,
     access: AccessLayer,
+    queue: QueueLayer,
     options: &MinerConfig,
 ) -> impl InferenceModule + use<> {
     let monitor = options.monitor.builder().start();
     let meter = MeterLayer::new();
     let admission = options.admission.layer(monitor.clone());
-    let queue = options.queue.layer();
     let breaker = options.breaker.layer();
     let layers = ServiceBuilder::new()
         .layer(meter.clone())

@@ -7,8 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use synapse_core::{
     Endpoint,
-    config::{Period, Wrong},
+    config::{Configuration as _, Period, Wrong},
 };
+#[cfg(target_os = "linux")]
+use synapse_miner::container::ContainerConfig;
 
 /// What answers.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -26,9 +28,6 @@ pub(crate) struct EngineConfig {
     /// Any endpoint that speaks the OpenAI API, without /v1.
     #[schemars(extend("x-flag" = "upstream", "x-value" = "URL", "x-example" = "https://api.example.com", "x-restart" = true))]
     pub(crate) upstream: Option<String>,
-    /// An image that is run here, in a sandbox, and serves the OpenAI API on the socket that it is told.
-    #[schemars(extend("x-flag" = "container", "x-value" = "IMAGE", "x-example" = "my-module:1.0", "x-restart" = true))]
-    pub(crate) container: Option<String>,
     /// A language model, a GGUF file, in this process.
     #[schemars(extend("x-flag" = "llama", "x-value" = "MODEL.gguf", "x-example" = "model.gguf", "x-restart" = true))]
     pub(crate) llama: Option<PathBuf>,
@@ -68,6 +67,9 @@ pub(crate) struct EngineConfig {
     /// With custom: milliseconds before each word, as if it were a large model; none where this is left out.
     #[schemars(extend("x-flag" = "pause-ms", "x-example" = 50, "x-restart" = true))]
     pub(crate) pause_ms: Option<u64>,
+    /// An image that is run here, in a sandbox, and serves the OpenAI API on the socket that it is told.
+    #[cfg(target_os = "linux")]
+    pub(crate) container: ContainerConfig,
 }
 
 impl EngineConfig {
@@ -77,7 +79,7 @@ impl EngineConfig {
             ("llama_server", self.llama_server.is_some()),
             ("vllm", self.vllm.is_some()),
             ("upstream", self.upstream.is_some()),
-            ("container", self.container.is_some()),
+            ("container", self.is_contained()),
             ("llama", self.llama.is_some()),
             ("custom", self.custom),
         ];
@@ -101,6 +103,18 @@ impl EngineConfig {
             check_endpoint(wrong, key, url.as_deref());
         }
         check_variable(wrong, "upstream_key_env", self.upstream_key_env.as_deref());
+        #[cfg(target_os = "linux")]
+        wrong.within("container", |wrong| self.container.check(wrong));
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_contained(&self) -> bool {
+        !self.container.image.is_empty()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn is_contained(&self) -> bool {
+        false
     }
 
     /// Refuses options that this kind of engine would not hear.
@@ -110,7 +124,11 @@ impl EngineConfig {
         let options: [(&str, bool, &[&str]); 10] = [
             ("start", is_started, &STARTED),
             ("models", !self.models.is_empty(), &STARTED),
-            ("context", self.context.is_some(), &["ollama", "llama_server", "llama"]),
+            (
+                "context",
+                self.context.is_some(),
+                &["ollama", "llama_server", "llama"],
+            ),
             ("threads", self.threads.is_some(), &["llama", "llama_server"]),
             ("gpus", !self.gpus.is_empty(), &STARTED),
             ("keep_alive", self.keep_alive.is_some(), &["ollama"]),
@@ -128,20 +146,32 @@ impl EngineConfig {
                 wrong.add(option, format!("it is only for {}", takes.join(" and ")));
             }
         }
-        let of_started = [("threads", self.threads.is_some()), ("gpus", !self.gpus.is_empty())];
+        let of_started = [
+            ("threads", self.threads.is_some()),
+            ("gpus", !self.gpus.is_empty()),
+        ];
         for (option, _) in of_started.iter().filter(|(_, is_set)| *is_set) {
             if STARTED.contains(&kind) && !is_started {
-                wrong.add(option, "it is only for an engine that is started here: name its program in start");
+                wrong.add(
+                    option,
+                    "it is only for an engine that is started here: name its program in start",
+                );
             }
         }
         if kind == "llama_server" && !is_started && (!self.models.is_empty() || self.context.is_some()) {
-            wrong.add("models", "a llama-server that runs already has its model and its context");
+            wrong.add(
+                "models",
+                "a llama-server that runs already has its model and its context",
+            );
         }
         if kind == "llama_server" && is_started && self.models.len() != 1 {
             wrong.add("models", "name the one GGUF file that it is to serve");
         }
         if is_started && self.port().is_none() {
-            wrong.add(kind, "its program is started here, so the address is http://127.0.0.1:PORT");
+            wrong.add(
+                kind,
+                "its program is started here, so the address is http://127.0.0.1:PORT",
+            );
         }
     }
 
