@@ -70,8 +70,8 @@ pub use self::{
         Stack,
     },
     output::{
-        Alternative, Body, Chunk, Delta, Ending, FinishReason, Head, Logprobs, Output, Pending, Tap, Token,
-        ToolCall, Transform, Usage,
+        Alternative, Body, Chunk, Delta, Ending, FinishReason, Head, Logprobs, Output, Pending, QueueWait,
+        Tap, Token, ToolCall, Transform, Usage,
     },
     report::{Reason, ScoreBook, ScoreReport, SubnetSummary},
     subnet::{

@@ -6,6 +6,10 @@ use http::HeaderName;
 
 /// Of a reply: the miner that served it.
 pub const MINER: HeaderName = HeaderName::from_static("x-synapse-miner");
+/// Of a reply: how long its request stood in the line of whoever served it, in milliseconds, where there is one.
+pub const QUEUE_WAIT_MS: HeaderName = HeaderName::from_static("x-synapse-queue-wait-ms");
+/// Of a reply: at which position its request came in there, from 1; 0 where it did not have to wait.
+pub const QUEUE_POSITION: HeaderName = HeaderName::from_static("x-synapse-queue-position");
 /// Of a request: how long its answer is still wanted, in milliseconds.
 pub const DEADLINE_MS: HeaderName = HeaderName::from_static("x-synapse-deadline-ms");
 /// The longest wait that it may say.

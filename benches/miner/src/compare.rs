@@ -90,7 +90,10 @@ async fn real(options: &Options, program: &Path, model: &Path) -> Result<Vec<Val
     for streams in STREAMS {
         let mut runs = Vec::new();
         for round in 1..=options.pairs {
-            eprintln!("llama-server, {streams} streams: round {round} of {}", options.pairs);
+            eprintln!(
+                "llama-server, {streams} streams: round {round} of {}",
+                options.pairs
+            );
             let (of_engine, of_miner) = (engine.cpu()?, miner.cpu()?);
             load::ask(&through, streams, REAL_TOKENS).await?;
             runs.push((

@@ -47,7 +47,9 @@ async fn one(
         params.stream = true;
         params.temperature = Some(1.5);
     });
-    let mut output = module.run_inference(Input::from_request(Task::CHAT, request)).await?;
+    let mut output = module
+        .run_inference(Input::from_request(Task::CHAT, request))
+        .await?;
     // It resolves at the first content.
     let first = begun.elapsed();
     let mut events = 0;

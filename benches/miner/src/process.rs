@@ -50,7 +50,14 @@ impl Process {
         let mut child = Command::new(program)
             .arg("--model")
             .arg(model)
-            .args(["--port", &port.to_string(), "--parallel", "16", "--ctx-size", "8192"])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--parallel",
+                "16",
+                "--ctx-size",
+                "8192",
+            ])
             .args(["--threads", "1", "--threads-batch", "1", "--alias", "m"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())

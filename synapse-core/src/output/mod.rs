@@ -5,6 +5,7 @@ mod chunk;
 mod delta;
 mod guard;
 mod pending;
+mod queue_wait;
 mod tap;
 mod transform;
 
@@ -17,6 +18,7 @@ pub use self::{
     chunk::Chunk,
     delta::{Alternative, Delta, FinishReason, Logprobs, Token, ToolCall, Usage},
     pending::Pending,
+    queue_wait::QueueWait,
     tap::{Ending, Tap},
     transform::Transform,
 };

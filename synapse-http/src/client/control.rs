@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use synapse_core::Chunk;
 
-use crate::headers::{DEADLINE_MS, MINER};
+use crate::headers::{DEADLINE_MS, MINER, QUEUE_POSITION, QUEUE_WAIT_MS};
 
+/// What says something of its own.
+const NO_CHUNKS: [HeaderName; 4] = [MINER, DEADLINE_MS, QUEUE_WAIT_MS, QUEUE_POSITION];
 const PREFIX: &str = "x-synapse-";
 /// How many are taken, and how long each may be, in bytes: more is left out.
 const MOST: usize = 16;
@@ -16,7 +18,7 @@ const LONGEST: usize = 8 * 1024;
 pub(super) fn of(headers: &HeaderMap) -> VecDeque<Chunk> {
     headers
         .iter()
-        .filter(|(name, _)| **name != MINER && **name != DEADLINE_MS)
+        .filter(|(name, _)| !NO_CHUNKS.contains(name))
         .filter_map(|(name, value)| Some((name.as_str().strip_prefix(PREFIX)?, value)))
         .filter(|(name, value)| !name.is_empty() && value.len() <= LONGEST)
         .take(MOST)

@@ -111,32 +111,39 @@ impl ReplyShape {
 
 /// What the chunks of one reply say, in `form`'s terms.
 ///
-/// Ollama ends a reply that calls tools as any other; OpenAI has a reason of its own for it.
+/// Ollama ends a reply that calls tools as any other, and may leave its calls without numbers and ids. OpenAI has a reason
+/// of its own for the one, and always the other.
 #[derive(Debug)]
 pub(crate) struct Heard {
     form: Form,
-    called: bool,
+    calls: u32,
 }
 
 impl Heard {
     pub(crate) fn new(form: Form) -> Self {
-        Self { form, called: false }
+        Self { form, calls: 0 }
     }
 
     pub(crate) fn deltas<'a>(&mut self, chunk: &'a Chunk) -> Result<Cow<'a, [Delta]>, Error> {
         let deltas = chunk.deltas()?;
         let spoken = chunk.dialect().and_then(Form::of);
-        if (self.form, spoken) != (Form::OpenAi, Some(Form::Ollama)) {
-            return Ok(deltas.into());
-        }
-        self.called |= deltas.iter().any(|delta| !delta.tool_calls.is_empty());
         let stops = |delta: &Delta| delta.finish_reason == Some(FinishReason::Stop);
-        if !self.called || !deltas.iter().any(stops) {
+        let calls = deltas.iter().any(|delta| !delta.tool_calls.is_empty());
+        let ends = self.calls > 0 && deltas.iter().any(stops);
+        if (self.form, spoken) != (Form::OpenAi, Some(Form::Ollama)) || !(calls || ends) {
             return Ok(deltas.into());
         }
         let mut deltas = deltas.to_vec();
-        for delta in deltas.iter_mut().filter(|delta| stops(delta)) {
-            delta.finish_reason = Some(FinishReason::ToolCalls);
+        for delta in &mut deltas {
+            // Each of Ollama's calls is whole: the next one is another one, whatever its number.
+            for call in &mut delta.tool_calls {
+                call.index = self.calls;
+                call.id.get_or_insert_with(|| format!("call_{}", self.calls));
+                self.calls = self.calls.saturating_add(1);
+            }
+            if self.calls > 0 && stops(delta) {
+                delta.finish_reason = Some(FinishReason::ToolCalls);
+            }
         }
         Ok(deltas.into())
     }

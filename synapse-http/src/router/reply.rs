@@ -2,12 +2,12 @@
 
 use axum::{body::Body as HttpBody, response::Response};
 use http::{HeaderName, HeaderValue, header};
-use synapse_core::{Body, Error, Framing, Head, Input, Output};
+use synapse_core::{Body, Error, Framing, Head, Input, Output, QueueWait};
 
 use super::{api::Options, stream, whole};
 use crate::{
     dialect::{Form, OpenAi, ReplyShape},
-    headers::MINER,
+    headers::{MINER, QUEUE_POSITION, QUEUE_WAIT_MS},
 };
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -64,6 +64,7 @@ pub(super) async fn respond(output: Output, asked: Asked, options: &Options) -> 
         }
     };
     name_miner(&mut response, &head, options);
+    say_wait(&mut response, &head);
     Ok(response)
 }
 
@@ -86,5 +87,14 @@ fn name_miner(response: &mut Response, head: &Head, options: &Options) {
     let miner = head.served_by().or(options.node_id.as_ref());
     if let Some(Ok(miner)) = miner.map(|miner| HeaderValue::try_from(miner.as_str())) {
         response.headers_mut().insert(MINER, miner);
+    }
+}
+
+fn say_wait(response: &mut Response, head: &Head) {
+    if let Some(wait) = head.extensions().get::<QueueWait>() {
+        let waited = u64::try_from(wait.waited().as_millis()).unwrap_or(u64::MAX);
+        let headers = response.headers_mut();
+        headers.insert(QUEUE_WAIT_MS, waited.into());
+        headers.insert(QUEUE_POSITION, wait.position_at_entry().into());
     }
 }

@@ -1,9 +1,11 @@
 //! Modules reached through our own server: what one says arrives, through as many hops as there are.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use synapse_core::{
-    Bytes, Chunk, Delta, Error, FinishReason, HealthStatus, InferenceModule, Input, Message, Output, Prompt,
-    Request, Task,
+    Bytes, Chunk, Delta, Error, FinishReason, HealthStatus, InferenceModule, Input, Message, ModuleExt,
+    Output, Prompt, QueueWait, Request, Task, from_fn,
     testkit::{self, Echo, Scripted},
 };
 use synapse_http::{Api, OpenAiModule, router};
@@ -117,7 +119,14 @@ async fn controls_of_a_reply_that_is_not_streamed_arrive_through_two_hops() {
         Ok(Chunk::control("miner", "not a control")),
         Ok(Chunk::last("{\"choices\":[]}")),
     ];
-    let module = replays(Some("application/json"), chunks);
+    // How long it waited is no control.
+    let waited = from_fn(|input: Input, next| async move {
+        let mut output = next.run(input).await?;
+        let wait = QueueWait::new(2, Duration::ZERO, Duration::from_millis(1_500));
+        output.head.extensions_mut().insert(wait);
+        Ok(output)
+    });
+    let module = replays(Some("application/json"), chunks).with(waited);
     let miner = start(Api::builder(module).controls(true).node_id("miner-1")).await;
     let gateway = start(Api::builder(reach(&miner)).controls(true)).await;
     let output = reach(&gateway)

@@ -187,11 +187,13 @@ impl Tap for Held {
         }
     }
 
-    fn on_end(&mut self, _: &Ending) {
-        let used = self.count.as_ref().map_or(0, |count| {
-            let usage = count.usage();
-            usage.input_tokens.saturating_add(usage.output_tokens)
-        });
+    fn on_end(&mut self, ending: &Ending) {
+        let used = match (&self.count, ending) {
+            // What was refused, or failed before its first word, is not held against whoever asked.
+            (Some(count), Ending::Broken(_)) if !count.has_begun() => 0,
+            (Some(count), _) => count.usage().total(),
+            (None, _) => 0,
+        };
         self.callers.leave(&self.node, self.charged, used);
     }
 }

@@ -109,7 +109,8 @@ impl CallerLimits {
     /// Uses at most about this many tokens a minute, prompts and replies together; at least one.
     ///
     /// They are guessed from the prompt's bytes and from what the request allows its reply, and set right when the reply ends:
-    /// as the engine counts, else at a token a chunk. A request for more than all of them takes all of them.
+    /// as the engine counts, else at a token a chunk; what is refused, or fails before its first word, uses none. A request
+    /// for more than all of them takes all of them.
     #[must_use]
     pub fn tokens_per_minute(mut self, tokens: u64) -> Self {
         self.tokens = Some(tokens.max(1));

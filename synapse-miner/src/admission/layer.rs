@@ -291,17 +291,17 @@ impl Attached for AdmissionLayer {
             Ok(()) => Health::ready(),
             Err((_, error)) => Health::degraded(error.message().to_owned()),
         };
-        let (memory, gpu) = self.free();
+        let seen = self.shared.monitor.latest();
         let (slots, busy) = match self.shared.governor.seen() {
             Some((places, busy, _)) => (places, busy),
             None => (self.limit(), self.shared.busy()),
         };
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let mut capacity = Capacity::new(count(slots), count(busy));
-        if let Some(bytes) = memory {
+        if let Some(bytes) = seen.memory_available {
             capacity = capacity.with_memory_free(bytes);
         }
-        if let Some(bytes) = gpu {
+        if let Some(bytes) = seen.gpu_memory_free() {
             capacity = capacity.with_gpu_memory_free(bytes);
         }
         health.with_capacity(capacity)

@@ -18,6 +18,8 @@ use super::circuit::{Circuit, Closure, Passage, State, Terms, Verdict};
 
 /// Nobody is told to come back sooner than this.
 const SOONEST: Duration = Duration::from_secs(1);
+/// Nor is an engine left alone for longer than this.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Leaves an engine alone that fails, and tries it again after a while.
 ///
@@ -78,13 +80,13 @@ impl CircuitBreakerLayer {
         })
     }
 
-    /// The same staying open for `first`, and `longest` at most, instead of 1 s and 5 s. It is a circuit of its own: set it
-    /// before cloning.
+    /// The same staying open for `first`, and `longest` at most, instead of 1 s and 5 s; a day at the longest. It is a
+    /// circuit of its own: set it before cloning.
     #[must_use]
     pub fn backoff(self, first: Duration, longest: Duration) -> Self {
         Self::with_terms(Terms {
-            first,
-            longest: longest.max(first),
+            first: first.min(LONGEST),
+            longest: longest.max(first).min(LONGEST),
             ..self.terms
         })
     }

@@ -81,7 +81,7 @@ pub(super) struct Endpoint<E> {
 
 #[derive(Debug)]
 struct Known {
-    health: Health,
+    answer: Result<Health, Error>,
     at: Instant,
 }
 
@@ -164,26 +164,22 @@ impl<E: Engine> InferenceModule for Endpoint<E> {
         if let Some(known) = &*last
             && known.at.elapsed() < FRESH
         {
-            return Ok(known.health.clone());
+            return known.answer.clone();
         }
-        let mut health = match self.look().await {
-            Ok(health) => health,
-            Err(error) if Self::is_loading(&error) => Health::unhealthy(error.message().to_owned()),
-            Err(error) => {
-                *last = None;
-                return Err(error);
-            }
+        let answer = match self.look().await {
+            Err(error) if Self::is_loading(&error) => Ok(Health::unhealthy(error.message().to_owned())),
+            answer => answer,
         };
-        if let Some(before) = &*last
-            && before.health.status() == health.status()
-        {
-            health = health.since(before.health.since_instant());
-        }
+        let before = last.take().and_then(|known| known.answer.ok());
+        let answer = answer.map(|health| match before {
+            Some(before) if before.status() == health.status() => health.since(before.since_instant()),
+            _ => health,
+        });
         *last = Some(Known {
-            health: health.clone(),
+            answer: answer.clone(),
             at: Instant::now(),
         });
-        Ok(health)
+        answer
     }
 
     fn get_capabilities(&self) -> ModuleCapabilities {

@@ -3,7 +3,9 @@
 /// The sum of all series of this name; `None` where there is none.
 pub(super) fn sum(page: &str, name: &str) -> Option<f64> {
     let values = page.lines().filter_map(|line| value(line, name));
-    values.reduce(|sum, value| sum + value)
+    values
+        .reduce(|sum, value| sum + value)
+        .filter(|sum| sum.is_finite())
 }
 
 /// A count that was written as a floating-point number.

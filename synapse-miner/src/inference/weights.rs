@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -24,11 +24,12 @@ static DIGESTS: Mutex<Option<HashMap<State, String>>> = Mutex::new(None);
 
 /// The digest of a file's bytes, as `sha256:…`. Blocks for as long as it takes to read the file, the first time.
 pub(super) fn digest_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let about = file.metadata()?;
-    if !about.is_file() {
+    // A pipe would be waited for as it is opened.
+    if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is no file"));
     }
+    let mut file = File::open(path)?;
+    let about = file.metadata()?;
     let state = (path.to_owned(), about.len(), about.modified().ok());
     if let Some(known) = digests(|digests| digests.get(&state).cloned()) {
         return Ok(known);

@@ -18,8 +18,16 @@ impl Gpus {
 
     #[cfg(feature = "nvml")]
     pub(super) fn look(&mut self) -> Vec<Gpu> {
+        self.look_with(nvml_wrapper::Nvml::init)
+    }
+
+    #[cfg(feature = "nvml")]
+    fn look_with(
+        &mut self,
+        load: impl FnOnce() -> Result<nvml_wrapper::Nvml, nvml_wrapper::error::NvmlError>,
+    ) -> Vec<Gpu> {
         let library = self.library.get_or_insert_with(|| {
-            nvml_wrapper::Nvml::init()
+            load()
                 .inspect_err(|error| tracing::info!(%error, "no NVIDIA GPU is watched"))
                 .ok()
         });
@@ -42,4 +50,44 @@ fn see(library: &nvml_wrapper::Nvml, index: u32) -> Option<Gpu> {
         memory_free: memory.free,
         load: load.map(|rates| f64::from(rates.gpu) / 100.0),
     })
+}
+
+#[cfg(all(test, feature = "nvml"))]
+mod tests {
+    use std::{
+        io::Write,
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Said(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no panic").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_machine_without_the_library_has_no_gpus_and_says_so_once() {
+        let said = Said::default();
+        let to = said.clone();
+        let log = tracing_subscriber::fmt().with_writer(move || to.clone()).finish();
+        tracing::subscriber::with_default(log, || {
+            let mut gpus = Gpus::default();
+            for _ in 0..3 {
+                let missing = "/nowhere/libnvidia-ml.so".as_ref();
+                let seen = gpus.look_with(|| nvml_wrapper::Nvml::builder().lib_path(missing).init());
+                assert_eq!(seen, []);
+            }
+        });
+        let said = String::from_utf8(said.0.lock().expect("no panic").clone()).expect("text");
+        assert_eq!(said.matches("no NVIDIA GPU is watched").count(), 1, "{said}");
+    }
 }

@@ -55,8 +55,7 @@ impl Served {
     }
 }
 
-/// Asks Ollama what it has. Where a model's context is not known before it is loaded, one is loaded: what Ollama gives it, it
-/// gives all.
+/// Asks Ollama what it has.
 pub(super) async fn look(
     models: &Models,
     settings: &Settings,
@@ -95,8 +94,7 @@ pub(super) async fn look(
             Err(error) => return Err(error),
         }
     }
-    catalog.learn_contexts(models, settings).await?;
-    catalog.resources = catalog.measured();
+    catalog.conclude(settings);
     Ok(catalog)
 }
 
@@ -163,25 +161,30 @@ impl Catalog {
         self.manifests != manifests(listed)
     }
 
-    /// Takes over what is in memory by now. What was advertised stays.
+    /// Takes over what is in memory by now. What was advertised stays, but for a context that was not known.
     pub(super) fn update(&mut self, loaded: Vec<LoadedModel>) {
         for served in &mut self.models {
             served.context = in_memory(served, &loaded).or(served.context);
+            served.info.context_length = served.info.context_length.or(served.context);
         }
         self.loaded = loaded;
     }
 
-    async fn learn_contexts(&mut self, models: &Models, settings: &Settings) -> Result<(), Error> {
-        let unknown = |catalog: &Self| {
-            let mut unknown = catalog
-                .models
-                .iter()
-                .filter(|model| context(model, &catalog.loaded, settings).is_none());
-            unknown.next().is_some()
-        };
-        if self.default_context.is_none() && unknown(self) {
+    /// Loads a model where the context of one is not known before it is loaded: what Ollama gives it, it gives all.
+    pub(super) async fn learn_contexts(&mut self, models: &Models, settings: &Settings) -> Result<(), Error> {
+        if self
+            .models
+            .iter()
+            .any(|model| model.info.context_length.is_none())
+        {
             self.loaded = self.load_one(models, settings).await?;
+            self.conclude(settings);
         }
+        Ok(())
+    }
+
+    /// What follows from what is in memory.
+    fn conclude(&mut self, settings: &Settings) {
         let default = self.default_context;
         for model in &mut self.models {
             let trained = model.details.trained_context().unwrap_or(u32::MAX);
@@ -189,7 +192,7 @@ impl Catalog {
             model.info.context_length = context(model, &self.loaded, settings).or_else(of_default);
             model.context = in_memory(model, &self.loaded).or(model.info.context_length);
         }
-        Ok(())
+        self.resources = self.needed();
     }
 
     /// Loads the smallest model that says nothing of its context and can be loaded, and returns what is in memory then.
@@ -239,17 +242,12 @@ impl Catalog {
         capabilities
     }
 
-    /// What the largest of them takes, as far as Ollama says.
-    fn measured(&self) -> ResourceSpec {
-        let in_memory = self
-            .loaded
-            .iter()
-            .map(|model| model.size - model.size_vram.min(model.size));
+    /// What they take on disk, and the largest of them in memory at least. What is loaded at the moment is in the metrics:
+    /// claims are told to the chain, and should change with the models alone.
+    fn needed(&self) -> ResourceSpec {
         let on_disk = self.models.iter().map(|model| model.size);
-        let memory = in_memory.max().or(on_disk.clone().max()).unwrap_or(0);
-        let gpu = self.loaded.iter().map(|model| model.size_vram).max().unwrap_or(0);
-        let mut resources = ResourceSpec::new(0.0, memory).with_gpu_memory(gpu);
-        resources.disk_bytes = on_disk.sum();
+        let mut resources = ResourceSpec::new(0.0, on_disk.clone().max().unwrap_or(0));
+        resources.disk_bytes = on_disk.fold(0, u64::saturating_add);
         resources
     }
 }
@@ -258,8 +256,9 @@ impl Catalog {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     catalog: RwLock<Option<Catalog>>,
-    /// Held while Ollama is asked, so that many who ask make one request.
-    pub(super) asked: tokio::sync::Mutex<Option<Instant>>,
+    /// When Ollama was last asked how it is, and the error where it did not say. Held while it is asked, so that many who ask
+    /// make one request.
+    pub(super) asked: tokio::sync::Mutex<Option<(Instant, Option<Error>)>>,
 }
 
 impl Known {

@@ -190,10 +190,17 @@ pub(super) fn of_line(said: &str, model: Option<&str>) -> Error {
 
 /// What Ollama meant, where an inference error carries what it said; the same error where it says nothing we know.
 pub(super) fn of_inference(error: Error, model: &str) -> Error {
-    let of_upstream = Upstream::of(&error).and_then(Upstream::said);
-    let said = of_upstream.unwrap_or_else(|| error.message());
+    let upstream = Upstream::of(&error);
+    let said = upstream
+        .and_then(Upstream::said)
+        .unwrap_or_else(|| error.message());
+    let is_refused = upstream
+        .and_then(Upstream::status)
+        .is_some_and(|status| status.is_client_error());
     // What Ollama says names places of this machine: it goes to the log with the source, never to a caller.
     match meaning(said, Some(model)) {
+        // A refusal may quote the caller, whose words are no failure of Ollama's.
+        Some((found, _)) if is_refused && !found.kind.is_callers_fault() => error,
         Some((found, what)) if found.code != error.code() => {
             found.error(what, Some(model)).with_source(error)
         }

@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | Ollama's | Ollama's, on the same route, with `"truncate": false` unless it says something else | what Ollama sent, byte for byte |
 //! | OpenAI's | OpenAI's, byte for byte, on `/v1` | what Ollama sent, byte for byte |
-//! | OpenAI's, where the prompt may be longer than the context, where it says what `/v1` does not hear (`max_completion_tokens`, `top_k`, `min_p`), or where the operator set a context or a time to keep models | Ollama's, translated | Ollama's reply, translated back |
+//! | OpenAI's, where the prompt may be longer than the context, where it says what `/v1` does not hear (`max_completion_tokens`, `top_k`, `min_p`, `tool_choice: "none"`), or where the operator set a context or a time to keep models | Ollama's, translated | Ollama's reply, translated back |
 //! | made in Rust | as OpenAI's | deltas, or OpenAI's |
 //!
 //! # Ollama's traps
@@ -25,20 +25,15 @@
 
 mod builder;
 mod catalog;
-#[cfg(feature = "config")]
-mod config;
 mod error;
 mod flight;
 mod models;
 mod module;
 mod native;
-mod reply;
 mod route;
 mod transport;
 mod version;
 
-#[cfg(feature = "config")]
-pub use self::config::OllamaConfig;
 pub use self::{
     builder::Builder,
     models::{KeepAlive, LoadedModel, Model, ModelDetails, Models, Progress, Transfer},

@@ -6,7 +6,7 @@ use semver::Version;
 use synapse_core::{
     Capacity, Error, Health, InferenceModule, Input, MetricsData, ModuleCapabilities, Output, async_trait,
 };
-use synapse_http::OpenAiModule;
+use synapse_http::{Ollama, OpenAiModule};
 use tokio::time::Instant;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     catalog::{self, Catalog, FRESH, Known, Served},
     error,
     flight::Flights,
-    reply, route,
+    route,
     route::Route,
     transport::Transport,
     version,
@@ -121,7 +121,7 @@ impl Shared {
         let output = self.engine.run_inference(input).await;
         let output = output.map_err(|error| error::of_inference(error, &model.info.id))?;
         Ok(match translated {
-            true => reply::translated(output),
+            true => Ollama::into_deltas(output),
             false => output,
         })
     }
@@ -179,7 +179,8 @@ impl InferenceModule for OllamaModule {
     async fn initialize(&self) -> Result<(), Error> {
         let shared = &*self.0;
         let _open = shared.flights.begin()?;
-        let catalog = shared.look().await?;
+        let mut catalog = shared.look().await?;
+        catalog.learn_contexts(&shared.models, &shared.settings).await?;
         if catalog.models.is_empty() {
             let broken = catalog.broken.first().map(|(_, error)| error.clone());
             if let Some(error) = broken.or_else(|| catalog.missing.first().map(|name| error::missing(name))) {
@@ -197,12 +198,15 @@ impl InferenceModule for OllamaModule {
             return Ok(Health::unhealthy("the module was shut down"));
         }
         let mut asked = shared.known.asked.lock().await;
-        if asked.is_some_and(|at| at.elapsed() < FRESH) {
-            return Ok(shared.health());
+        match &*asked {
+            Some((at, None)) if at.elapsed() < FRESH => return Ok(shared.health()),
+            // Each of those who waited meanwhile would else wait as long again.
+            Some((at, Some(error))) if at.elapsed() < FRESH => return Err(error.clone()),
+            _ => {}
         }
-        let health = shared.ask_health().await?;
-        *asked = Some(Instant::now());
-        Ok(health)
+        let health = shared.ask_health().await;
+        *asked = Some((Instant::now(), health.as_ref().err().cloned()));
+        health
     }
 
     fn get_capabilities(&self) -> ModuleCapabilities {

@@ -14,7 +14,7 @@ use super::builder::Settings;
 
 /// Options that say how a model is loaded. Another value of one of them has it loaded anew, which would let callers take
 /// each other's model away: they are the operator's.
-const OF_LOADING: [&str; 9] = [
+const OF_LOADING: [&str; 10] = [
     "num_ctx",
     "num_batch",
     "num_gpu",
@@ -24,6 +24,7 @@ const OF_LOADING: [&str; 9] = [
     "num_thread",
     "numa",
     "low_vram",
+    "draft_num_predict",
 ];
 
 /// The fields of an object in their order, the text of each value as it was written.
@@ -36,7 +37,8 @@ struct Fields<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 /// loaded anew.
 pub(super) fn prepare(body: &[u8], context: Option<u32>, settings: &Settings) -> Result<Bytes, Error> {
     let mut fields = Fields::of(body)?;
-    if fields.get("truncate").is_none() {
+    // To Ollama `null` says nothing, and it cuts then.
+    if fields.get("truncate").is_none_or(|truncate| truncate == "null") {
         fields.set("truncate", "false");
     }
     // Current versions load a model anew where this differs from the request before.

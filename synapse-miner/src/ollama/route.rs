@@ -1,6 +1,6 @@
 //! In which format a request goes to Ollama.
 
-use synapse_core::{Error, Input, Task, Wire};
+use synapse_core::{Error, ErrorKind, Input, Task, Wire};
 use synapse_http::{Ollama, OpenAi};
 
 use super::{builder::Settings, catalog::Served, native};
@@ -48,9 +48,15 @@ fn is_said_by_openai(input: &Input, model: &Served) -> Result<bool, Error> {
     let Some(context) = model.context.and_then(|tokens| usize::try_from(tokens).ok()) else {
         return Ok(false);
     };
-    let wire = input.wire_for(OpenAi::DIALECT)?;
-    // A token has at least one byte, and JSON at least as many as the text in it.
-    if wire.body().len() + model.overhead() >= context {
+    let wire = match input.wire_for(OpenAi::DIALECT) {
+        // What a program asked in Ollama's own words.
+        Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(false),
+        wire => wire?,
+    };
+    // A token has at least one byte, and JSON at least as many as the text in it; but Ollama's templates write these
+    // characters of a tool as six.
+    let escaped = wire.body().iter().filter(|byte| b"<>&".contains(byte)).count();
+    if wire.body().len() + 5 * escaped + model.overhead() >= context {
         return Ok(false);
     }
     if *input.task() == Task::EMBEDDINGS {
@@ -58,12 +64,15 @@ fn is_said_by_openai(input: &Input, model: &Served) -> Result<bool, Error> {
     }
     let params = input.params()?;
     // What Ollama's structs for these routes have no field for.
+    let field = |name| {
+        let place = input.view().ok()??.field(name)?;
+        input.wire()?.body().get(place)
+    };
     let unheard = params.top_k.is_some()
         || params.min_p.is_some()
         || params.n > 1
-        || input
-            .view()?
-            .is_some_and(|view| view.field("max_completion_tokens").is_some());
+        || field("max_completion_tokens").is_some()
+        || field("tool_choice") == Some(b"\"none\"");
     let images = wire
         .body()
         .windows(11)

@@ -4,13 +4,13 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use synapse_core::{
     Attached, Capacity, Chunk, Deadline, Ending, Error, Health, InferenceService, Input, MetricsData,
-    Middleware, MiddlewareService, ModuleCapabilities, Next, Output, Pending, Tap, async_trait,
+    Middleware, MiddlewareService, ModuleCapabilities, Next, Output, Pending, QueueWait, Tap, async_trait,
 };
 use tokio::time::{Instant, timeout_at};
 use tower::Layer;
 
 use super::{
-    Priority, QueueCaller, QueueStatus, QueueWait,
+    Priority, QueueCaller, QueueStatus,
     asker::{Asker, Claim},
     governor::Governor,
     line::{Entry, Line, Place, Snapshot},
@@ -40,7 +40,7 @@ const CALLERS: usize = 1024;
 ///   time that a place was held of late; unless another caller's line is longer for his stake, whose newest request is then
 ///   sent away with `queue_displaced`. So a flood pushes out nobody but itself.
 /// * A caller who leaves frees his position at once, and a place that was already his goes to the next.
-/// * The reply's head carries a [`QueueWait`], and [`status`](Self::status) shows who waits.
+/// * The reply's head carries a [`QueueWait`], which a router says in its headers, and [`status`](Self::status) shows who waits.
 ///
 /// The state lives in the layer: clones share it, and one of them is what a stack
 /// [attaches](synapse_core::Stack::attach), to report health (degraded from nine tenths full), capacity, metrics and
@@ -109,9 +109,10 @@ impl QueueLayer {
         }
     }
 
-    /// So many places (at least one) from now on, here and in every clone. What is under way goes on.
+    /// So many places (at least one) from now on, here and in every clone, whatever [`concurrency`](Self::concurrency) or
+    /// the module say. What is under way goes on.
     pub fn set_places(&self, requests: usize) {
-        self.line.set_most(requests);
+        self.line.steer(requests);
     }
 
     /// The queue at this moment, with everybody who waits.
@@ -166,7 +167,7 @@ impl QueueLayer {
             return Err(refusal::expired(0, Duration::ZERO));
         }
         let mut ticket = match self.line.enter(claim, deadline) {
-            Ok(Entry::Started(place)) => return Ok((place, QueueWait::NONE)),
+            Ok(Entry::Started(place)) => return Ok((place, QueueWait::default())),
             Ok(Entry::Waits(ticket)) => ticket,
             Err(reason) => return Err(self.refused(reason, claim)),
         };
@@ -299,13 +300,17 @@ impl Tap for Held {
 
 #[async_trait]
 impl Attached for QueueLayer {
-    /// Narrows what the module says it works on at once; where nobody set that here, takes it over.
+    /// Narrows what the module says it works on at once; where nobody set that here, takes it over. Places that are
+    /// [set](QueueLayer::set_places) as things go are no part of what it can do, but of its capacity.
     fn capabilities(&self, capabilities: &mut ModuleCapabilities) {
+        if self.line.is_steered() {
+            return;
+        }
         let places = match (self.places, capabilities.concurrency) {
             (Some(places), Some(inner)) => u32::try_from(places).unwrap_or(u32::MAX).min(inner),
             (Some(places), None) => u32::try_from(places).unwrap_or(u32::MAX),
             (None, Some(inner)) => {
-                self.line.set_most(inner as usize);
+                self.line.adopt(inner as usize);
                 inner
             }
             (None, None) => 1,

@@ -24,8 +24,9 @@ pub(super) struct Line {
 #[derive(Debug)]
 struct State {
     turns: Turns<Grant>,
-    /// What was set, and what somebody outside allows of it.
+    /// What was set, whether by somebody who sets it as things go, and what somebody outside allows of it.
     most: usize,
+    steered: bool,
     allowed: usize,
     closed: bool,
     crowded_since: Option<Instant>,
@@ -75,6 +76,7 @@ impl Line {
             state: Mutex::new(State {
                 turns: Turns::new(places, bound, most_callers),
                 most: places,
+                steered: false,
                 allowed: usize::MAX,
                 closed: false,
                 crowded_since: None,
@@ -150,10 +152,30 @@ impl Line {
         self.lock().pace.needs(cost)
     }
 
-    /// So many places at most.
-    pub(super) fn set_most(self: &Arc<Self>, places: usize) {
-        self.lock().most = places.max(1);
+    /// So many places at most, from somebody who sets them as things go.
+    pub(super) fn steer(self: &Arc<Self>, places: usize) {
+        {
+            let mut state = self.lock();
+            (state.most, state.steered) = (places.max(1), true);
+        }
         self.resize();
+    }
+
+    /// As many places as the module claims, unless somebody sets them as things go.
+    pub(super) fn adopt(self: &Arc<Self>, claimed: usize) {
+        {
+            let mut state = self.lock();
+            if state.steered || state.most == claimed.max(1) {
+                return;
+            }
+            state.most = claimed.max(1);
+        }
+        self.resize();
+    }
+
+    /// Whether somebody sets the places as things go.
+    pub(super) fn is_steered(&self) -> bool {
+        self.lock().steered
     }
 
     /// So many of them may be used for now; one always.

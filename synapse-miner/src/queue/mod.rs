@@ -31,7 +31,6 @@ mod refusal;
 mod status;
 mod tokens;
 mod turns;
-mod wait;
 
 #[cfg(feature = "config")]
 pub use self::config::QueueConfig;
@@ -43,5 +42,5 @@ pub use self::{
     layer::QueueLayer,
     priority::Priority,
     status::{QueueCaller, QueueStatus},
-    wait::QueueWait,
 };
+pub use synapse_core::QueueWait;

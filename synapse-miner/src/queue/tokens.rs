@@ -114,6 +114,11 @@ impl Count {
         }
     }
 
+    /// Whether there was anything of a reply.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.chunks > 0
+    }
+
     /// What it took so far, in tokens.
     pub(crate) fn usage(&self) -> Usage {
         self.usage.unwrap_or(Usage {

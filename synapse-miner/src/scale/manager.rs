@@ -8,8 +8,8 @@ use std::{
 use synapse_core::Error;
 use tokio::{
     sync::watch,
-    task::{Id, JoinHandle, JoinSet},
-    time::{MissedTickBehavior, interval},
+    task::{Id, JoinError, JoinHandle, JoinSet},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 use super::{
@@ -95,19 +95,7 @@ impl<S: Spawner> Manage<S> {
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
-                Some(ended) = self.tasks.join_next_with_id() => {
-                    let id = match ended {
-                        Ok((id, ())) => id,
-                        Err(error) => {
-                            tracing::error!(%error, "the task that looks after a replica failed");
-                            error.id()
-                        }
-                    };
-                    if let Some(number) = self.numbers.remove(&id) {
-                        self.keepers.remove(&number);
-                        self.ending.remove(&number);
-                    }
-                }
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                 // The roster outlives this task, and never closes its side.
                 _ = changed.changed() => {
                     if let Some(autoscaler) = &mut self.autoscaler {
@@ -122,6 +110,26 @@ impl<S: Spawner> Manage<S> {
             keeper.send_replace(true);
         }
         while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// The task of a number ended, which is free now.
+    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        let Some(number) = self.numbers.remove(&id) else {
+            return;
+        };
+        if let Err(error) = ended {
+            // Code of others panicked, and may do so again: the number rests for a while.
+            tracing::error!(number, %error, "the task that looks after a replica failed");
+            let rest = self.tasks.spawn(sleep(self.settings.retry));
+            self.numbers.insert(rest.id(), number);
+        } else {
+            self.keepers.remove(&number);
+            self.ending.remove(&number);
+        }
     }
 
     /// Asks the policy.

@@ -32,8 +32,10 @@ pub(super) struct Roster {
 struct State {
     /// Those that are asked, by number.
     ready: Vec<Arc<Replica>>,
-    /// What the last that was ready claimed.
+    /// What the first that is ready claimed, or was.
     claims: Option<ModuleCapabilities>,
+    /// The most that one was seen to work on at once as it was listed, for those that claim nothing.
+    slots: u32,
     /// What those that ended had counted.
     ended: MetricsData,
     /// Seconds that a request takes.
@@ -59,6 +61,7 @@ impl Roster {
             state: Mutex::new(State {
                 ready: Vec::new(),
                 claims: None,
+                slots: 1,
                 ended: MetricsData::default(),
                 service: None,
                 since: Instant::now(),
@@ -101,7 +104,7 @@ impl Roster {
         let mut state = self.state();
         let at = state.ready.partition_point(|other| other.number < replica.number);
         state.ready.insert(at, replica.clone());
-        state.claims = Some(replica.capabilities());
+        state.slots = state.slots.max(replica.slots());
         state.since = Instant::now();
         drop(state);
         self.changed.send_replace(());
@@ -113,6 +116,9 @@ impl Roster {
 
     fn remove(&self, replica: &Arc<Replica>) {
         let mut state = self.state();
+        if let [last] = &state.ready[..] {
+            state.claims = Some(last.capabilities());
+        }
         state.ready.retain(|other| !Arc::ptr_eq(other, replica));
         state.since = Instant::now();
         drop(state);
@@ -169,8 +175,8 @@ impl Roster {
         let state = self.state();
         Load {
             ready: u32::try_from(state.ready.len()).unwrap_or(u32::MAX),
-            slots: state.ready.iter().map(|replica| replica.slots()).sum(),
-            busy: state.ready.iter().map(|replica| replica.in_flight()).sum(),
+            slots: sum(state.ready.iter().map(|replica| replica.slots())),
+            busy: sum(state.ready.iter().map(|replica| replica.in_flight())),
             waiting: 0,
             service: state.service.map(Duration::from_secs_f64),
         }
@@ -193,12 +199,15 @@ impl Roster {
         }
     }
 
-    /// As the last that was ready claimed, with the concurrency of all that are.
-    pub(super) fn capabilities(&self) -> ModuleCapabilities {
-        let slots = self.load().slots;
-        let claims = self.state().claims.clone();
+    /// As the first that is ready claims, or the last that was, with the concurrency of as many as there may be: how many
+    /// there are changes often, and capabilities are what a directory is told.
+    pub(super) fn capabilities(&self, most: u32) -> ModuleCapabilities {
+        let state = self.state();
+        let first = state.ready.first().map(|replica| replica.capabilities());
+        let claims = first.or_else(|| state.claims.clone());
         let mut capabilities = claims.unwrap_or_else(|| ModuleCapabilities::new("replicas"));
-        capabilities.concurrency = Some(slots);
+        let each = capabilities.concurrency.unwrap_or(state.slots);
+        capabilities.concurrency = Some(each.saturating_mul(most));
         capabilities
     }
 
@@ -222,6 +231,11 @@ impl Roster {
         metrics.counter("scale.stopped", self.counts.stopped.load(Relaxed));
         metrics
     }
+}
+
+/// What a replica says may be any number.
+fn sum(counts: impl Iterator<Item = u32>) -> u32 {
+    counts.fold(0, u32::saturating_add)
 }
 
 /// What two replicas have room for together: the places of both, and the memory of one machine.

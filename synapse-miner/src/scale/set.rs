@@ -35,9 +35,9 @@ const SOON: Duration = Duration::from_secs(1);
 ///   at first and twice as long each time, up to a minute;
 /// - one that is not wanted any more is asked no more, drains for a minute at most, and is shut down.
 ///
-/// It claims what its replicas claim, with their `concurrency` together; its health is degraded where fewer are ready than
-/// are wanted, and carries the capacity of all that are. Behind a queue, so many places as there are replicas are taken
-/// best by [`scaled_by`](Self::scaled_by), which keeps the queue's places in step, too.
+/// It claims what its replicas claim, with the `concurrency` of as many as there may be; its health is degraded where fewer
+/// are ready than are wanted, and carries the capacity of those that are. Behind a queue use
+/// [`scaled_by`](Self::scaled_by), with equal bounds where their number is fixed: it keeps the queue's places in step.
 ///
 /// The metrics are those of the replicas, with what ended ones counted, and `scale.wanted`, `scale.ready`, `scale.slots`,
 /// `scale.in_flight`, `scale.started`, `scale.start_failures`, `scale.replaced` and `scale.stopped`.
@@ -67,7 +67,7 @@ const SOON: Duration = Duration::from_secs(1);
 ///     .with(queue.clone())
 ///     .attach(queue);
 /// module.initialize().await?;
-/// assert_eq!(module.get_capabilities().concurrency, Some(1));
+/// assert_eq!(module.get_capabilities().concurrency, Some(4));
 /// module.shutdown().await?;
 /// # Ok::<(), synapse_core::Error>(())
 /// # }).unwrap();
@@ -173,13 +173,22 @@ impl<S: Spawner> InferenceModule for ReplicaSet<S> {
                 )
             });
         }
-        let until = Instant::now() + self.settings.start_within + self.settings.look_within;
+        let limit = self
+            .settings
+            .start_within
+            .saturating_add(self.settings.look_within);
+        let until = Instant::now().checked_add(limit);
         while self.ready() == 0 {
             if let Some(error) = self.roster.take_failure() {
                 return Err(error);
             }
-            if timeout_at(until, changed.changed()).await.is_err() {
-                return Err(none_ready());
+            match until {
+                Some(until) if timeout_at(until, changed.changed()).await.is_err() => {
+                    return Err(none_ready());
+                }
+                Some(_) => {}
+                // The roster lives as long as this set.
+                None => drop(changed.changed().await),
             }
         }
         Ok(())
@@ -190,7 +199,7 @@ impl<S: Spawner> InferenceModule for ReplicaSet<S> {
     }
 
     fn get_capabilities(&self) -> ModuleCapabilities {
-        self.roster.capabilities()
+        self.roster.capabilities(self.most)
     }
 
     async fn run_inference(&self, input: Input) -> Result<Output, Error> {

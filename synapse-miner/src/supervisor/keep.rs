@@ -1,36 +1,30 @@
 //! The task that keeps an engine running.
 
 use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
     io,
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
-use synapse_core::Error;
 use tokio::{
     select,
     sync::mpsc,
-    task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at},
 };
 
 use super::{
-    EngineDeath, EngineEvent, EngineLoad, EnginePhase, EngineSpec, EngineStatus, Shared, WarmUp, ask,
+    EngineDeath, EngineEvent, EnginePhase, EngineSpec, EngineStatus, Shared,
+    look::{answers, look, warm},
     note::Note,
     prepare::prepare,
-    proc,
     process::Process,
     restart::Deaths,
     status::Run,
-    watchdog::{Hang, Seen, Sight},
+    watchdog::{Hang, Seen},
 };
-
-/// The longest wait for an answer to one look.
-const LOOK: Duration = Duration::from_secs(2);
-/// How often one that starts is asked whether it is ready.
-const ASK: Duration = Duration::from_millis(50);
 
 /// What somebody wants of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +94,12 @@ impl Keeper {
 
     /// One run of it, from before its start.
     async fn live(&mut self) -> Over {
+        // Whoever wanted it started again by now gets that.
+        while let Ok(wish) = self.wishes.try_recv() {
+            if wish == Wish::Stop {
+                return Over::Wished(wish);
+            }
+        }
         let began = Instant::now();
         self.enter(EnginePhase::Starting, |status| status.attempts += 1);
         let port = match prepare(&self.spec, self.note.as_ref(), |event| self.tell(&event)).await {
@@ -259,13 +259,25 @@ impl Keeper {
             Over::Wished(wish) => {
                 let wish = match wish {
                     Wish::Stop => Wish::Stop,
-                    // Whoever wants it stopped meanwhile does not wait for that.
-                    Wish::Restart => select! {
-                        _ = timeout(self.spec.drain, self.shared.traffic.idle()) => Wish::Restart,
-                        wish = self.wishes.recv() => wish.unwrap_or(Wish::Stop),
-                    },
+                    Wish::Restart => self.drained().await,
                 };
                 (Over::Wished(wish), process.end(self.spec.grace).await)
+            }
+        }
+    }
+
+    /// Waits until nothing is under way any more, or the drain is over. Whoever wants it stopped meanwhile does not wait for
+    /// that, and whoever wants it started again gets what is on its way.
+    async fn drained(&mut self) -> Wish {
+        let shared = self.shared.clone();
+        let mut idle = pin!(timeout(self.spec.drain, shared.traffic.idle()));
+        loop {
+            select! {
+                _ = &mut idle => return Wish::Restart,
+                wish = self.wishes.recv() => match wish {
+                    Some(Wish::Restart) => {}
+                    Some(Wish::Stop) | None => return Wish::Stop,
+                },
             }
         }
     }
@@ -311,87 +323,10 @@ impl Keeper {
         } else {
             tracing::info!(code = event.code(), "{event}");
         }
-        if let Some(listener) = &self.spec.on_event {
-            listener(event);
-        }
-    }
-}
-
-/// Waits until the probe succeeds.
-async fn answers(address: SocketAddr, probe: &str) {
-    loop {
-        if ask::get(address, probe, LOOK)
-            .await
-            .is_ok_and(|reply| reply.status == 200)
+        if let Some(listener) = &self.spec.on_event
+            && catch_unwind(AssertUnwindSafe(|| listener(event))).is_err()
         {
-            return;
-        }
-        sleep(ASK).await;
-    }
-}
-
-async fn warm(
-    spec: &EngineSpec,
-    address: SocketAddr,
-    warm_up: &WarmUp,
-    limit: Duration,
-) -> Result<(), Error> {
-    let failed = |why: String| {
-        Error::unavailable(
-            "engine_not_warm",
-            format!("{} did not answer its first request: {why}", spec.name),
-        )
-        .with_hint("look whether it has the model that it was asked for")
-    };
-    let reply = ask::post(address, &warm_up.path, &warm_up.body, limit).await;
-    let reply = reply.map_err(|error| failed(error.to_string()))?;
-    match reply.status {
-        200..=299 => Ok(()),
-        status => Err(failed(format!("it replied {status}"))),
-    }
-}
-
-/// What one look at it sees.
-async fn look(spec: &EngineSpec, shared: &Shared, address: SocketAddr, pid: u32, suspicious: bool) -> Sight {
-    let (probe, load) = tokio::join!(
-        ask::get(address, &spec.probe, LOOK),
-        EngineLoad::read(spec.kind, address, LOOK)
-    );
-    let mut mark = DefaultHasher::new();
-    shared.traffic.arrived().hash(&mut mark);
-    let mut sight = Sight {
-        // One that is busy with its model may say that it is not ready, and lives.
-        answered: probe.is_ok(),
-        shows_progress: spec.kind.shows_progress(),
-        ..Sight::default()
-    };
-    let awaited = shared.traffic.awaited() > 0;
-    match load {
-        Ok(load) => {
-            load.mark.hash(&mut mark);
-            // What it does not say, requests of ours show.
-            sight.shows_progress &= load.busy.is_some();
-            sight.busy = load.busy.map_or(awaited, |busy| busy > 0);
-            shared.status.send_modify(|status| {
-                let now = Instant::now();
-                let load = match &status.load {
-                    Some((then, before)) => load.paced(before, now.duration_since(*then)),
-                    None => load,
-                };
-                status.load = Some((now, load));
-            });
-        }
-        Err(_) => {
-            let before = shared.status.borrow().load.as_ref().map(|(_, load)| load.mark);
-            before.unwrap_or_default().hash(&mut mark);
-            // It says so between two steps: one that does not say works on a long one, or hangs.
-            sight.busy = true;
+            tracing::error!(code = event.code(), "who listens to an engine's events panicked");
         }
     }
-    sight.mark = mark.finish();
-    if suspicious || !sight.answered {
-        let stopped = spawn_blocking(move || proc::group(pid).iter().any(|stat| stat.is_stopped()));
-        sight.stopped = stopped.await.unwrap_or(false);
-    }
-    sight
 }

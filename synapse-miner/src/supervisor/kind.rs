@@ -83,11 +83,13 @@ impl EngineKind {
         }
     }
 
-    /// What it writes of our own looks at it, once a second.
+    /// What it is asked for besides inference: for its load, and by the module of it how it is.
     pub(super) fn looks(self) -> &'static [&'static str] {
         match self {
-            Self::Ollama => &[r#""/api/version""#, r#""/api/ps""#],
-            Self::LlamaServer | Self::Vllm | Self::Other => &[],
+            Self::LlamaServer => &["/slots", "/metrics", "/props", "/v1/models"],
+            Self::Ollama => &["/api/ps", "/api/tags", "/v1/models"],
+            Self::Vllm => &["/metrics", "/version", "/v1/models"],
+            Self::Other => &["/v1/models"],
         }
     }
 

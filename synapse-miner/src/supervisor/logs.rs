@@ -24,8 +24,8 @@ const LINE: usize = 1024;
 pub(super) struct Logs {
     ring: Arc<Mutex<Ring>>,
     file: Option<Arc<AsyncMutex<Rotated>>>,
-    /// Lines that hold one of these tell of our own looks.
-    looks: &'static [&'static str],
+    /// The paths of our own looks, whose lines in an access log are not kept.
+    looks: Arc<[String]>,
 }
 
 #[derive(Debug, Default)]
@@ -35,10 +35,10 @@ struct Ring {
 }
 
 impl Logs {
-    /// Keeps no lines that hold one of `looks`.
-    pub(super) fn new(file: Option<(PathBuf, u64)>, looks: &'static [&'static str]) -> Self {
+    /// Keeps no line that says that one of these paths was asked for.
+    pub(super) fn new(file: Option<(PathBuf, u64)>, looks: Vec<String>) -> Self {
         Self {
-            looks,
+            looks: looks.into(),
             ring: Arc::default(),
             file: file.map(|(path, most)| Arc::new(AsyncMutex::new(Rotated::new(path, most)))),
         }
@@ -62,7 +62,7 @@ impl Logs {
         let mut line = Vec::new();
         while let Ok(true) = next_line(&mut source, &mut line).await {
             let text = plain(&line);
-            if self.looks.iter().any(|look| text.contains(look)) {
+            if self.is_look(&text) {
                 continue;
             }
             if let Some(file) = &self.file {
@@ -70,6 +70,19 @@ impl Logs {
             }
             self.ring().push(text);
         }
+    }
+
+    /// Whether an access log says `GET PATH` there, in whichever quotes.
+    fn is_look(&self, line: &str) -> bool {
+        let around = [' ', '"', '\''];
+        let asked = line
+            .split_once("GET")
+            .map(|(_, rest)| rest.trim_start_matches(around));
+        let after = |path: &String| asked.and_then(|asked| asked.strip_prefix(path.as_str()));
+        self.looks
+            .iter()
+            .filter_map(after)
+            .any(|after| after.is_empty() || after.starts_with(around))
     }
 
     fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {
@@ -204,18 +217,22 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_lines_are_kept_and_long_ones_cut() {
-        let logs = Logs::new(None, &["GET /look"]);
+        let logs = Logs::new(None, vec!["/look".to_owned()]);
         let mut text = String::new();
         for number in 0..1000 {
             text += &format!("line {number}\n");
         }
         text += &"x".repeat(1 << 20);
-        text += "\n200 GET /look\n\u{1b}[31mred\u{1b}[0m\r\nno end";
+        text += "\nGET /look/at/it\n\u{1b}[31mred\u{1b}[0m\r\n";
+        // As Ollama, vLLM and llama-server have it.
+        text += "[GIN] 2026/01/01 - 00:00:00 | 200 | 1ms | 127.0.0.1 | GET      \"/look\"\n";
+        text += "INFO:     127.0.0.1:4242 - \"GET /look HTTP/1.1\" 200 OK\n";
+        text += "srv  log_server_r: request: GET /look 127.0.0.1 200\nno end";
         logs.clone().follow(text.as_bytes()).await;
-        let last = logs.last(4);
+        let last = logs.last(5);
         assert_eq!(last[0], "line 999");
         assert_eq!(last[1].len(), LINE);
-        assert_eq!(last[2..], ["red", "no end"]);
+        assert_eq!(last[2..], ["GET /look/at/it", "red", "no end"]);
         assert_eq!(logs.last(usize::MAX).len(), LINES);
         logs.begin();
         assert!(logs.last(1).is_empty());
@@ -225,7 +242,7 @@ mod tests {
     async fn the_file_is_begun_anew_when_it_is_long_enough() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("engine.log");
-        let logs = Logs::new(Some((path.clone(), 1000)), &[]);
+        let logs = Logs::new(Some((path.clone(), 1000)), Vec::new());
         let text: String = (0..100)
             .map(|number| format!("this is line {number:04}\n"))
             .collect();

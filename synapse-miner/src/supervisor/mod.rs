@@ -5,7 +5,10 @@
 //!
 //! ```no_run
 //! use synapse_http::OpenAiModule;
-//! use synapse_miner::supervisor::{EngineSpec, Supervised};
+//! use synapse_miner::{
+//!     inference::LlamaServerModule,
+//!     supervisor::{EngineSpec, Supervised},
+//! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), synapse_core::Error> {
@@ -13,7 +16,7 @@
 //!     .slots(4)
 //!     .state_dir("/var/lib/miner")
 //!     .on_event(|event| eprintln!("{event}"));
-//! let module = Supervised::start(spec, |url| async move { OpenAiModule::builder(url).build() })?;
+//! let module = Supervised::start(spec, |url| async move { LlamaServerModule::local(OpenAiModule::builder(url)) })?;
 //! println!("{:?}", module.supervisor().status().phase);
 //! # Ok(())
 //! # }
@@ -39,8 +42,6 @@
 //! variables that do are taken out of its environment. What it wrote is shown to the operator, never to callers.
 
 mod ask;
-#[cfg(feature = "config")]
-mod config;
 mod death;
 mod devices;
 mod event;
@@ -48,6 +49,7 @@ mod keep;
 mod kind;
 mod load;
 mod logs;
+mod look;
 mod memory;
 mod note;
 mod prepare;
@@ -66,8 +68,6 @@ use std::{fmt, sync::Arc};
 use synapse_core::{Error, MetricsData};
 use tokio::sync::{mpsc, watch};
 
-#[cfg(feature = "config")]
-pub use self::config::{EngineConfig, EngineName, GpuMaker};
 pub use self::{
     death::EngineDeath,
     devices::Devices,
@@ -119,7 +119,7 @@ impl Supervisor {
         let shared = Arc::new(Shared {
             status: watch::Sender::new(EngineStatus::new(&spec.name)),
             traffic: Arc::default(),
-            logs: Logs::new(spec.log_file.clone(), spec.kind.looks()),
+            logs: Logs::new(spec.log_file.clone(), spec.looks()),
         });
         let (wishes, heard) = mpsc::channel(WISHES);
         let runtime = tokio::runtime::Handle::try_current().map_err(|error| {

@@ -78,8 +78,7 @@ impl Note {
             return Found::Nothing;
         };
         let lives = |pid, began| Stat::of(pid).is_some_and(|stat| stat.began == began && !stat.is_zombie());
-        // It may be this very process that started it, and noted it in another life of its own.
-        if entry.keeper != std::process::id() && lives(entry.keeper, entry.keeper_began) && entry.is_there() {
+        if lives(entry.keeper, entry.keeper_began) && entry.is_there() {
             return Found::Kept(entry.keeper);
         }
         let found = entry.is_there();
@@ -143,9 +142,17 @@ mod tests {
         assert_eq!(note.clear().await, Found::Nothing);
         let mut engine = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
         note.write(engine.id()).unwrap();
-        let written = fs::read(&note.0).unwrap();
+        let own = std::process::id();
+        assert_eq!(
+            note.clear().await,
+            Found::Kept(own),
+            "it is another engine of this process"
+        );
 
-        let mut stranger: Entry = serde_json::from_slice(&written).unwrap();
+        let mut stranger = note.read().unwrap();
+        // Whoever had this number before.
+        stranger.keeper_began += 1;
+        let written = serde_json::to_vec(&stranger).unwrap();
         stranger.began += 1;
         fs::write(&note.0, serde_json::to_vec(&stranger).unwrap()).unwrap();
         assert_eq!(

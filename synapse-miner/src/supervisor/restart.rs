@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 use super::EngineDeath;
 
+/// A longer wait is none that anybody sees the end of.
+pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How often it is looked whether what keeps an engine from being begun is still there.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -41,7 +43,7 @@ impl Default for RestartPolicy {
 impl RestartPolicy {
     /// The pause after the first death, and the longest one; each has up to a quarter of it added by chance.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
-        (self.first, self.longest) = (first, longest.max(first));
+        (self.first, self.longest) = (first.min(LONGEST), longest.max(first).min(LONGEST));
         self
     }
 
@@ -53,7 +55,7 @@ impl RestartPolicy {
 
     /// How often one that stays down is tried again.
     pub fn slow(mut self, every: Duration) -> Self {
-        self.slow = every;
+        self.slow = every.min(LONGEST);
         self
     }
 }

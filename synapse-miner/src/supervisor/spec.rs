@@ -11,7 +11,7 @@ use std::{
 
 use synapse_core::Error;
 
-use super::{Devices, EngineEvent, EngineKind, RestartPolicy, WarmUp, Watchdog};
+use super::{Devices, EngineEvent, EngineKind, RestartPolicy, WarmUp, Watchdog, restart::LONGEST};
 
 type Listener = Arc<dyn Fn(&EngineEvent) + Send + Sync>;
 
@@ -187,7 +187,7 @@ impl EngineSpec {
 
     /// The longest that it may take until it is ready. 10 minutes unless set.
     pub fn start_limit(mut self, limit: Duration) -> Self {
-        self.start_limit = limit;
+        self.start_limit = limit.min(LONGEST);
         self
     }
 
@@ -240,6 +240,14 @@ impl EngineSpec {
     pub fn on_event(mut self, listener: impl Fn(&EngineEvent) + Send + Sync + 'static) -> Self {
         self.on_event = Some(Arc::new(listener));
         self
+    }
+
+    /// The paths that it is asked by us, again and again.
+    pub(super) fn looks(&self) -> Vec<String> {
+        let load = self.kind.looks().iter().map(|path| (*path).to_owned());
+        // Whether it is a server of ours is asked of every one that speaks OpenAI's API.
+        let others = [self.probe.clone(), "/synapse/v1/capabilities".to_owned()];
+        load.chain(others).collect()
     }
 
     pub(super) fn address(port: u16) -> SocketAddr {

@@ -2,12 +2,13 @@
 
 use std::{
     fmt,
+    panic::AssertUnwindSafe,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
 use futures_core::Stream;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use synapse_core::{
     Body, Capacity, Chunk, Error, ErrorKind, Health, InferenceModule, Input, MetricsData, ModuleCapabilities,
     Output, async_trait,
@@ -126,11 +127,12 @@ where
         let url = format!("http://{}", run.address);
         let made = async {
             loop {
-                let made = match make(url.clone()).await {
-                    Ok(module) => module.initialize().await.map(|()| module),
-                    Err(error) => Err(error),
-                };
-                match made {
+                let made = guarded(async {
+                    let module = make(url.clone()).await?;
+                    module.initialize().await?;
+                    Ok(module)
+                });
+                match made.await {
                     Ok(module) => return module,
                     Err(error) => place.trouble(Some(error)),
                 }
@@ -148,10 +150,16 @@ where
         };
         let before = place.0.send_replace(Some(placed));
         if let Some(before) = before {
-            let _ = timeout(LET_GO, before.module.shutdown()).await;
+            let _ = timeout(LET_GO, guarded(before.module.shutdown())).await;
         }
         run.over().await;
     }
+}
+
+/// What `work` comes to; a panic of it must not end the making of modules for good.
+async fn guarded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    done.unwrap_or_else(|payload| Err(Error::from_panic(&*payload)))
 }
 
 impl<M> Place<M> {

@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use tokio::time::Instant;
 
+use super::restart::LONGEST;
+
 /// Looks that a verdict needs at least: one may have been disturbed, as when this machine stood still.
 const LOOKS: u32 = 3;
 /// Those that one needs which the system itself gives.
@@ -38,7 +40,7 @@ impl Default for Watchdog {
 impl Watchdog {
     /// How often it looks. 1 s unless set.
     pub fn every(mut self, interval: Duration) -> Self {
-        self.every = interval.max(Duration::from_millis(10));
+        self.every = interval.clamp(Duration::from_millis(10), LONGEST);
         self
     }
 

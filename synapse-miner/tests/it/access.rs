@@ -231,3 +231,17 @@ async fn tokens_are_held_as_the_request_allows_and_set_right_by_the_reply() {
     whole(&module, asking()).await.unwrap();
     assert_eq!(refused(&module, "tokens"), 1.0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_uses_no_tokens() {
+    let alice = caller("//Alice", Role::Validator, 1).await;
+    let limits = CallerLimits::default().tokens_per_minute(500);
+    let access = AccessLayer::new(AccessRules::default().limits(limits));
+    let full = Scripted::new(|_| async { Err(Error::new(ErrorKind::Overloaded, "queue_full", "no room")) });
+    let module = full.with(access.clone()).attach(access);
+    for _ in 0..100 {
+        let mut input = Input::chat("scripted", [Message::user("hello ".repeat(60))]);
+        input.extensions_mut().insert(alice.clone());
+        assert_eq!(whole(&module, input).await.unwrap_err().code(), "queue_full");
+    }
+}

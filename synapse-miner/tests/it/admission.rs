@@ -11,7 +11,8 @@ use std::{
 use futures_util::FutureExt;
 use serde_json::json;
 use synapse_core::{
-    ErrorKind, HealthStatus, InferenceModule, ModelInfo, ModuleCapabilities, ModuleExt, Retry, Task,
+    Attached, ErrorKind, Health, HealthStatus, InferenceModule, ModelInfo, ModuleCapabilities, ModuleExt,
+    Retry, Task,
     testkit::{Echo, conformance, conformance_of_wrapper},
 };
 use synapse_miner::{
@@ -296,4 +297,17 @@ async fn a_module_behind_admission_keeps_the_contract() {
     })
     .await
     .assert();
+}
+
+#[test]
+fn memory_of_gpus_is_told_together() {
+    let gpu = |free: u64| json!({"index": 0, "name": "a GPU", "memory_total": 10_000, "memory_free": free, "load": null});
+    let machine = json!({"cpu_cores": null, "cpu_load": null, "memory_total": null, "memory_available": 7,
+        "disk_available": null, "gpus": [gpu(10), gpu(1_000)]});
+    let monitor = ResourceMonitor::fixed(serde_json::from_value(machine).unwrap());
+    let capacity = |health: Health| health.capacity().unwrap();
+    let told = capacity(Attached::health(&AdmissionLayer::new(monitor.clone())));
+    assert_eq!((told.memory_free, told.gpu_memory_free), (Some(7), Some(1_010)));
+    let seen = capacity(monitor.health());
+    assert_eq!(seen.gpu_memory_free, told.gpu_memory_free);
 }

@@ -277,3 +277,17 @@ async fn a_module_behind_a_breaker_keeps_the_contract() {
     .await
     .assert();
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_to_stay_open_for_good_stays_open_for_a_day() {
+    let breaker = CircuitBreakerLayer::default()
+        .consecutive(1)
+        .backoff(Duration::MAX, Duration::MAX);
+    let plan = Plan::default();
+    let module = plan.behind(&breaker);
+    plan.set(Mood::Fails);
+    assert_eq!(ask_times(&module, 2).await, ["engine_down", "circuit_open"]);
+    tokio::time::advance(Duration::from_secs(24 * 3600)).await;
+    plan.set(Mood::Well);
+    assert_eq!(ask_times(&module, 1).await, [""]);
+}

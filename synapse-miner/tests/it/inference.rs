@@ -1,5 +1,6 @@
 //! Modules of engines, and what is counted around any.
 
-mod fake;
+pub(crate) mod fake;
+mod llama_server;
 mod meter;
 mod vllm;

@@ -15,6 +15,7 @@ mod limits_config;
 mod monitor;
 mod node;
 mod ollama;
+mod ollama_asked;
 mod overload;
 mod paced;
 mod preflight;
@@ -26,9 +27,9 @@ mod queue_endings;
 mod queue_fair;
 mod queue_reports;
 mod queue_stress;
-#[cfg(unix)]
-mod supervisor;
 mod residency;
 mod residency_policy;
 mod scale;
 mod scale_policy;
+#[cfg(unix)]
+mod supervisor;

@@ -17,10 +17,10 @@ use std::{
 };
 
 use synapse_core::{
-    BlockNumber, Body, Capacity, DataDir, Delta, Directory, Endpoint, Epoch, EpochId, Error, ErrorKind, FinishReason,
-    Health, InferenceModule, Input, Member, MetricsData, ModelInfo, ModuleCapabilities, NodeId, OperationId,
-    Output, Phase, Registration, Role, Serving, Stake, Subnet, SubnetId, SubnetParams, Task, Watch,
-    WatchSender, Weights, async_trait,
+    BlockNumber, Body, Capacity, DataDir, Delta, Directory, Endpoint, Epoch, EpochId, Error, ErrorKind,
+    FinishReason, Health, InferenceModule, Input, Member, MetricsData, ModelInfo, ModuleCapabilities, NodeId,
+    OperationId, Output, Phase, Registration, Role, Serving, Stake, Subnet, SubnetId, SubnetParams, Task,
+    Watch, WatchSender, Weights, async_trait,
     keys::{Keypair, Scheme, Signer},
 };
 use synapse_miner::{Miner, MinerNode, MinerStatus, Register, StandardMiner};

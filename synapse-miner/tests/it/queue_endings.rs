@@ -59,3 +59,45 @@ async fn the_place_comes_back_from_a_caller_who_leaves() {
         "at the last chunk, while the output is still there"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_accepted_is_answered_though_the_miner_lets_go_of_module_and_queue() {
+    let (engine, queue) = (Engine::default(), QueueLayer::bounded(4));
+    let module = engine.behind(&queue);
+    let asking: Vec<_> = ["a 2", "b 2", "c 2"]
+        .map(|text| {
+            let module = module.clone();
+            tokio::spawn(async move { whole(&module, ask(text)).await })
+        })
+        .into();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((queue.in_flight(), queue.waiting()), (1, 2));
+    drop((module, queue));
+    for request in asking {
+        assert_eq!(request.await.unwrap(), Ok(()));
+    }
+    assert_eq!(engine.running(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_behind_one_that_panics_or_breaks_is_started_nevertheless() {
+    let (engine, queue) = (Engine::default(), QueueLayer::bounded(8));
+    let module = engine.behind(&queue);
+    let texts = ["a 2 panic", "b 2", "c 2 burst", "d 2", "e 2 break", "f 2"];
+    let asked = texts.map(|text| whole(&module, ask(text)));
+    let answers = futures_util::future::join_all(asked).await;
+    let codes: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.as_ref().map_err(String::as_str))
+        .collect();
+    let failed = [
+        Err("module_panicked"),
+        Ok(&()),
+        Err("module_panicked"),
+        Ok(&()),
+        Err("cut"),
+        Ok(&()),
+    ];
+    assert_eq!(codes, failed);
+    assert_eq!((queue.waiting(), queue.in_flight(), engine.running()), (0, 0, 0));
+}

@@ -100,3 +100,21 @@ fn a_stack_claims_what_its_queue_lets_through() {
         "{shown}"
     );
 }
+
+#[test]
+fn places_that_are_set_as_things_go_are_no_claim_and_no_claim_sets_them_back() {
+    let claims = |concurrency| {
+        let mut claims = synapse_core::ModuleCapabilities::new("scripted");
+        claims.concurrency = concurrency;
+        claims
+    };
+    let check = |queue: QueueLayer, module: Option<u32>, expect: Option<u32>| {
+        queue.set_places(3);
+        let mut claimed = claims(module);
+        synapse_core::Attached::capabilities(&queue, &mut claimed);
+        assert_eq!((claimed.concurrency, queue.status().places), (expect, 3));
+    };
+    check(QueueLayer::bounded(4), Some(8), Some(8));
+    check(QueueLayer::bounded(4), None, None);
+    check(QueueLayer::bounded(4).concurrency(2), Some(8), Some(8));
+}

@@ -16,7 +16,7 @@ use synapse_core::{
     ModuleCapabilities, Output, Retry, Task, async_trait, testkit::Scripted,
 };
 use synapse_miner::scale::{Budget, Loader, Residency, ResidencyPolicy, Resident, SharedModel};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 const MEMORY: u64 = 10;
 
@@ -29,6 +29,9 @@ struct State {
     loaded: Mutex<BTreeMap<String, u64>>,
     log: Mutex<Vec<String>>,
     fails: AtomicU32,
+    panics: AtomicU32,
+    /// An unload takes this long.
+    unloads_in: Mutex<Duration>,
 }
 
 fn size(model: &str) -> u64 {
@@ -54,7 +57,7 @@ impl Engine {
         let answer = move |input: Input| {
             let engine = engine.clone();
             async move {
-                let model = input.model()?.to_owned();
+                let model = input.model()?.trim_end_matches(":latest").to_owned();
                 assert!(
                     engine.loaded().contains(&model),
                     "{model} was asked while it was not loaded"
@@ -88,6 +91,9 @@ impl Loader for Engine {
     }
 
     async fn load(&self, model: &str) -> Result<(), Error> {
+        let fails = |left: u32| left.checked_sub(1);
+        let panics = self.0.panics.fetch_update(SeqCst, SeqCst, fails).is_ok();
+        assert!(!panics, "a load that was told to panic");
         sleep(Duration::from_secs(10)).await;
         let fails = self
             .0
@@ -104,6 +110,8 @@ impl Loader for Engine {
     }
 
     async fn unload(&self, model: &str) -> Result<(), Error> {
+        let wait = *self.0.unloads_in.lock().unwrap();
+        sleep(wait).await;
         self.0.loaded.lock().unwrap().remove(model);
         self.0.log.lock().unwrap().push(format!("-{model}"));
         Ok(())
@@ -252,5 +260,54 @@ async fn a_pinned_model_that_the_engine_let_go_is_loaded_again() {
     sleep(Duration::from_secs(10)).await;
     assert_eq!(engine.log(), ["+small", "+small"]);
     assert_eq!(module.health_check().await.unwrap().status(), HealthStatus::Ready);
+    module.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_name_of_a_model_is_no_way_around() {
+    let engine = Engine::default();
+    let module = residency(&engine);
+    module.initialize().await.unwrap();
+    ask(&module, "one:latest").await.unwrap();
+    assert_eq!(engine.log(), ["+small", "+one"]);
+    module.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_panics_is_one_that_failed() {
+    let engine = Engine::default();
+    let module = residency(&engine);
+    module.initialize().await.unwrap();
+    engine.0.panics.store(1, SeqCst);
+    assert_eq!(ask(&module, "one").await.unwrap_err().code(), "module_panicked");
+    sleep(Duration::from_secs(30)).await;
+    ask(&module, "one").await.unwrap();
+    module.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_was_leaving_at_the_shutdown_is_asked_after_the_next_start() {
+    let engine = Engine::default();
+    let module = residency(&engine);
+    module.initialize().await.unwrap();
+    ask(&module, "one").await.unwrap();
+    sleep(Duration::from_secs(120)).await;
+    *engine.0.unloads_in.lock().unwrap() = Duration::from_secs(30);
+    // Asked for often enough to have the other leave.
+    let waiting: Vec<_> = (0..20)
+        .map(|_| {
+            let module = module.clone();
+            tokio::spawn(async move { ask(&module, "two").await })
+        })
+        .collect();
+    sleep(Duration::from_secs(10)).await;
+    let leaving = timeout(Duration::from_secs(1), ask(&module, "one")).await;
+    assert!(leaving.is_err(), "it is about to leave, and asked no more");
+    module.shutdown().await.unwrap();
+    for request in waiting {
+        assert_eq!(request.await.unwrap().unwrap_err().code(), "model_loading");
+    }
+    module.initialize().await.unwrap();
+    ask(&module, "one").await.unwrap();
     module.shutdown().await.unwrap();
 }

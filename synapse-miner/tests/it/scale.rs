@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -30,6 +30,8 @@ struct Inner {
     /// So many starts fail, and so many panic.
     fails: AtomicU32,
     panics: AtomicU32,
+    /// Whoever asks what a replica can do, has it panic.
+    claims_panic: AtomicBool,
     alive: Mutex<HashMap<u32, Arc<Replica>>>,
     starts: AtomicUsize,
     ended: AtomicUsize,
@@ -124,6 +126,10 @@ impl InferenceModule for Replica {
     }
 
     fn get_capabilities(&self) -> ModuleCapabilities {
+        assert!(
+            !self.inner.claims_panic.load(SeqCst),
+            "a claim that was told to panic"
+        );
         ModuleCapabilities::new("fake")
             .with_task(Task::CHAT)
             .with_model(ModelInfo::new("m"))
@@ -244,12 +250,21 @@ async fn from_one_to_four_and_back_under_load_without_a_failed_request() {
     let set = Arc::new(set);
     let module = set.clone().with(queue.clone()).attach(queue.clone());
     module.initialize().await.unwrap();
-    assert_eq!((set.ready(), module.get_capabilities().concurrency), (1, Some(2)));
+    // What a directory is told is what there may be, and stays; how much it is now is capacity, and the queue's places.
+    let claimed = module.get_capabilities();
+    assert_eq!((set.ready(), claimed.concurrency), (1, Some(8)));
+    assert_eq!(
+        (claimed.digest(), queue.status().places),
+        (module.get_capabilities().digest(), 2)
+    );
 
     let (done, failed) = load(&module, 24, Duration::from_secs(120)).await;
     assert_eq!(failed, [] as [String; 0]);
     assert_eq!((set.wanted(), set.ready()), (4, 4), "{events:?}");
-    assert_eq!(module.get_capabilities().concurrency, Some(8));
+    assert_eq!(
+        (module.get_capabilities(), queue.status().places),
+        (claimed.clone(), 8)
+    );
     // Two a second at first, eight at the end.
     assert!(done > 700, "{done}");
 
@@ -257,7 +272,7 @@ async fn from_one_to_four_and_back_under_load_without_a_failed_request() {
     assert_eq!(failed, [] as [String; 0]);
     until("back to one", || fake.alive().len() == 1).await;
     assert_eq!((set.wanted(), fake.alive()), (1, vec![0]));
-    assert_eq!(module.get_capabilities().concurrency, Some(2));
+    assert_eq!((module.get_capabilities(), queue.status().places), (claimed, 2));
     assert_eq!((fake.0.cut_off.load(SeqCst), fake.0.most.load(SeqCst)), (0, 4));
     let metrics = module.get_metrics();
     let get = |name: &str| metrics.get(name, &[]).unwrap();
@@ -425,4 +440,50 @@ async fn one_that_is_not_wanted_while_it_starts_is_ended_once_it_did() {
     set.shutdown().await.unwrap();
     assert_eq!((fake.0.starts.load(SeqCst), fake.alive()), (2, vec![]));
     assert_eq!(fake.0.ended.load(SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_absurd_replicas_say_overflows_nothing() {
+    let fake = Fake::default();
+    let set = ReplicaSet::new(fake.clone(), 2).start_within(Duration::MAX);
+    set.initialize().await.unwrap();
+    until("both are ready", || set.ready() == 2).await;
+    let absurd = Capacity::new(u32::MAX, u32::MAX).with_waiting(u32::MAX);
+    for number in 0..2 {
+        fake.replica(number)
+            .says(Some(Health::ready().with_capacity(absurd)));
+    }
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(
+        set.get_metrics().get("scale.slots", &[]),
+        Some(f64::from(u32::MAX))
+    );
+    assert_eq!(set.health_check().await.unwrap().capacity(), Some(absurd));
+    whole(&set).await.unwrap();
+    set.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_whose_code_panics_is_not_started_over_and_over_at_once() {
+    let fake = Fake::default();
+    fake.0.claims_panic.store(true, SeqCst);
+    let set = ReplicaSet::new(fake.clone(), 1).start_within(Duration::from_secs(10));
+    // The fake's list would take the next for a second one with the same number.
+    let forgets = async {
+        loop {
+            fake.0.alive.lock().unwrap().clear();
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let initialized = tokio::select! {
+        initialized = set.initialize() => initialized,
+        () = forgets => unreachable!("it never ends"),
+    };
+    assert_eq!(initialized.unwrap_err().code(), "no_replica_ready");
+    let starts = fake.0.starts.load(SeqCst);
+    assert!((10..=30).contains(&starts), "{starts} starts in 13 seconds");
+    fake.0.alive.lock().unwrap().clear();
+    fake.0.claims_panic.store(false, SeqCst);
+    until("it is ready", || set.ready() == 1).await;
+    set.shutdown().await.unwrap();
 }

@@ -6,12 +6,19 @@ use std::{
     time::Duration,
 };
 
-use synapse_core::{InferenceModule as _, testkit::Echo};
+use futures_util::{StreamExt as _, stream};
+use synapse_core::{
+    Body, Chunk, Delta, FinishReason, InferenceModule as _, Input, Message, Output,
+    testkit::{Conformance, Echo, Scripted},
+};
 use synapse_miner::supervisor::{
     Devices, EngineEvent, EnginePhase, EngineSpec, EngineStatus, RestartPolicy, Supervised, Supervisor,
     WarmUp, Watchdog,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout},
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -31,6 +38,7 @@ class Handler(BaseHTTPRequestHandler):
         if "never" in faults: return self.say(503, {"error": "Loading model"})
         if self.path == "/env": return self.say(200, dict(os.environ))
         if self.path == "/slots":
+            if "strange" in faults: return self.say(200, {"places": [1, 2]})
             slot = {"id": 0, "is_processing": "stuck" in faults, "id_task": 1, "next_token": [{"n_decoded": 5}]}
             return self.say(200, [slot])
         self.say(200 if self.path == "/health" else 404, {})
@@ -141,6 +149,146 @@ async fn one_whose_tokens_stop_while_a_slot_is_busy_is_killed() {
     assert_eq!(loads.load.unwrap().1.busy, Some(0));
     sleep(Duration::from_secs(1)).await;
     assert_eq!(supervisor.status().hangs, 0, "an idle engine is no hung one");
+    supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_tells_of_its_slots_in_unknown_words_is_not_killed_for_it() {
+    let watchdog = Watchdog::default()
+        .every(Duration::from_millis(20))
+        .stuck(Duration::from_millis(200));
+    let (_folder, spec) = fake_llama(&["strange"]);
+    let supervisor = ready(spec.watchdog(watchdog)).await;
+    let first = until(&supervisor, "read", |status| status.load.is_some())
+        .await
+        .load;
+    assert_eq!(first.as_ref().unwrap().1.busy, None);
+    let since = first.unwrap().0;
+    until(&supervisor, "read again", |status| {
+        let last = status.load.as_ref().map(|(at, _)| *at);
+        last.is_some_and(|last| last - since > Duration::from_millis(600))
+    })
+    .await;
+    let status = supervisor.status();
+    assert_eq!((status.deaths, status.hangs), (0, 0));
+    supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn a_module_of_it_passes_the_conformance_suite() {
+    let module = Supervised::start(fake(&[]), |_| async { Ok(Echo::default()) }).unwrap();
+    Conformance::new().timeout(PATIENCE).run(module).await.assert();
+}
+
+#[tokio::test]
+async fn panics_of_whoever_listens_or_makes_modules_cost_no_engine() {
+    let made = Arc::new(Mutex::new(0));
+    let spec = fake(&[]).on_event(|event| panic!("a fault of the test, told {}", event.code()));
+    let module = Supervised::start(spec, move |_| {
+        *made.lock().unwrap() += 1;
+        assert!(*made.lock().unwrap() > 1, "a fault of the test");
+        async { Ok(Echo::default()) }
+    })
+    .unwrap();
+    timeout(PATIENCE, module.initialize()).await.unwrap().unwrap();
+    let answer = module
+        .run_inference(Input::chat("echo", [Message::user("hi")]))
+        .await;
+    answer.unwrap();
+    assert_eq!(module.supervisor().status().starts, 1);
+    module.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn several_wishes_for_a_restart_are_one_and_let_replies_end() {
+    let end = Arc::new(Notify::new());
+    let ended = end.clone();
+    let scripted = move |_| {
+        let ended = ended.clone();
+        let chunks =
+            stream::once(async { Ok(Chunk::delta(Delta::text("a"))) }).chain(stream::once(async move {
+                ended.notified().await;
+                Ok(Chunk::delta(Delta::finish(FinishReason::Stop)).into_last())
+            }));
+        async { Ok(Output::new(Body::new(chunks))) }
+    };
+    let module = Supervised::start(fake(&[]), move |_| {
+        let module = Scripted::new(scripted.clone());
+        async { Ok(module) }
+    })
+    .unwrap();
+    timeout(PATIENCE, module.initialize()).await.unwrap().unwrap();
+    let output = module
+        .run_inference(Input::chat("scripted", [Message::user("hi")]))
+        .await;
+    let mut body = output.unwrap().body;
+    body.next().await.unwrap().unwrap();
+    let wish = || {
+        let module = module.clone();
+        tokio::spawn(async move { module.supervisor().restart().await })
+    };
+    let wishes = [wish(), wish(), wish()];
+    until(module.supervisor(), "draining", |status| {
+        status.phase == EnginePhase::Draining
+    })
+    .await;
+    // Nothing more may come of the other wishes, which are heard meanwhile.
+    sleep(Duration::from_millis(300)).await;
+    end.notify_one();
+    body.next().await.unwrap().expect("the reply ends whole");
+    for wish in wishes {
+        timeout(PATIENCE, wish).await.unwrap().unwrap().unwrap();
+    }
+    let status = module.supervisor().status();
+    assert_eq!((status.starts, status.deaths), (2, 0));
+    module.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn two_of_one_name_leave_each_other_alone() {
+    let state = tempfile::tempdir().unwrap();
+    let first = ready(fake(&[]).state_dir(state.path())).await;
+    let second = Supervisor::start(fake(&[]).state_dir(state.path())).unwrap();
+    let error = timeout(PATIENCE, second.ready()).await.unwrap().unwrap_err();
+    assert_eq!(error.code(), "engine_start_failed");
+    assert!(
+        error.message().contains("give this engine another name"),
+        "{error}"
+    );
+    assert_eq!(
+        second.status().last_death.unwrap().code,
+        "engine_already_supervised"
+    );
+    assert_eq!(
+        (first.status().phase, first.status().deaths),
+        (EnginePhase::Ready, 0)
+    );
+    first.stop().await;
+    until(&second, "up once the first is gone", |status| {
+        status.phase == EnginePhase::Ready
+    })
+    .await;
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn times_without_an_end_are_heard_as_such() {
+    let policy = RestartPolicy::default()
+        .crash_loop(1, Duration::MAX)
+        .slow(Duration::MAX);
+    let watchdog = Watchdog::default().every(Duration::MAX);
+    let endless = |spec: EngineSpec| {
+        spec.start_limit(Duration::MAX)
+            .restart(policy.clone().backoff(Duration::MAX, Duration::MAX))
+            .watchdog(watchdog)
+    };
+    let supervisor = ready(endless(fake(&[]))).await;
+    supervisor.stop().await;
+    let supervisor = Supervisor::start(endless(fake(&["exits"]))).unwrap();
+    let status = until(&supervisor, "down", |status| status.crash_loop).await;
+    assert!(status.next_start.unwrap() - Instant::now() > Duration::from_secs(1 << 20));
+    let error = supervisor.ready().await.unwrap_err();
+    assert_eq!(error.code(), "engine_start_failed");
     supervisor.stop().await;
 }
 

@@ -39,8 +39,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use semver::{Comparator, Op, Prerelease, VersionReq};
 use synapse_core::{
-    Capacity, Connect, Directory, Error, Health, INTERFACE, InferenceModule, Input, MetricsData, ModuleCapabilities,
-    NodeId, Output, Watch,
+    Capacity, Connect, Directory, Error, Health, INTERFACE, InferenceModule, Input, MetricsData,
+    ModuleCapabilities, NodeId, Output, Watch,
 };
 use tokio::{sync::Mutex, time::Instant};
 

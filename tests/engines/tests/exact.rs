@@ -4,6 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use parts::ollama::{self, MODEL};
@@ -34,6 +35,17 @@ impl Tapped {
             }
         });
         Self { address, sent }
+    }
+
+    /// Whether it sent this body. A reply's end comes a moment after all that is in it.
+    async fn has_sent(&self, body: &String) -> bool {
+        for _ in 0..200 {
+            if self.bodies().contains(body) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        false
     }
 
     /// The bodies of all replies so far.
@@ -73,11 +85,16 @@ fn bodies(mut sent: &[u8]) -> Vec<Vec<u8>> {
     let mut whole = Vec::new();
     while let Some(end) = sent.windows(4).position(|four| four == b"\r\n\r\n") {
         let head = String::from_utf8_lossy(&sent[..end]).to_ascii_lowercase();
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: ")?.trim().parse::<usize>().ok());
+        let length = head.lines().find_map(|line| {
+            line.strip_prefix("content-length: ")?
+                .trim()
+                .parse::<usize>()
+                .ok()
+        });
         let body = match length {
-            Some(length) => sent.get(end + 4..end + 4 + length).map(|body| (body.to_vec(), length)),
+            Some(length) => sent
+                .get(end + 4..end + 4 + length)
+                .map(|body| (body.to_vec(), length)),
             None => unchunked(&sent[end + 4..]),
         };
         let Some((body, took)) = body else { break };
@@ -106,20 +123,51 @@ fn requests() -> Vec<(&'static str, Value)> {
     let messages = json!([{"role": "user", "content": "Name a colour."}]);
     let tool = json!({"type": "function", "function": {"name": "paint", "description": "Paints a wall.",
         "parameters": {"type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]}}});
-    let schema = json!({"type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]});
+    let schema =
+        json!({"type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]});
     let few = json!({"num_predict": 12, "seed": 7});
     vec![
-        ("/v1/chat/completions", json!({"model": MODEL, "messages": messages, "max_tokens": 12, "stream": true, "stream_options": {"include_usage": true}})),
-        ("/v1/chat/completions", json!({"model": MODEL, "messages": messages, "max_tokens": 12, "logprobs": true, "top_logprobs": 2})),
-        ("/v1/completions", json!({"model": MODEL, "prompt": "Red, green and", "max_tokens": 8})),
-        ("/api/chat", json!({"model": MODEL, "messages": messages, "options": few})),
-        ("/api/chat", json!({"model": MODEL, "messages": messages, "options": few, "stream": false, "logprobs": true, "top_logprobs": 2})),
-        ("/api/chat", json!({"model": MODEL, "messages": messages, "options": few, "stream": false, "format": schema})),
-        ("/api/chat", json!({"model": MODEL, "messages": messages, "options": few, "stream": false, "keep_alive": "1h", "a_field_of_tomorrow": [1]})),
-        ("/api/generate", json!({"model": MODEL, "prompt": "Name a colour.", "options": few})),
-        ("/api/generate", json!({"model": MODEL, "prompt": "Red, green and", "raw": true, "options": few, "stream": false})),
+        (
+            "/v1/chat/completions",
+            json!({"model": MODEL, "messages": messages, "max_tokens": 12, "stream": true, "stream_options": {"include_usage": true}}),
+        ),
+        (
+            "/v1/chat/completions",
+            json!({"model": MODEL, "messages": messages, "max_tokens": 12, "logprobs": true, "top_logprobs": 2}),
+        ),
+        (
+            "/v1/completions",
+            json!({"model": MODEL, "prompt": "Red, green and", "max_tokens": 8}),
+        ),
+        (
+            "/api/chat",
+            json!({"model": MODEL, "messages": messages, "options": few}),
+        ),
+        (
+            "/api/chat",
+            json!({"model": MODEL, "messages": messages, "options": few, "stream": false, "logprobs": true, "top_logprobs": 2}),
+        ),
+        (
+            "/api/chat",
+            json!({"model": MODEL, "messages": messages, "options": few, "stream": false, "format": schema}),
+        ),
+        (
+            "/api/chat",
+            json!({"model": MODEL, "messages": messages, "options": few, "stream": false, "keep_alive": "1h", "a_field_of_tomorrow": [1]}),
+        ),
+        (
+            "/api/generate",
+            json!({"model": MODEL, "prompt": "Name a colour.", "options": few}),
+        ),
+        (
+            "/api/generate",
+            json!({"model": MODEL, "prompt": "Red, green and", "raw": true, "options": few, "stream": false}),
+        ),
         // Its template has no room for tools, which Ollama says itself.
-        ("/api/chat", json!({"model": MODEL, "messages": messages, "tools": [tool], "stream": false})),
+        (
+            "/api/chat",
+            json!({"model": MODEL, "messages": messages, "tools": [tool], "stream": false}),
+        ),
     ]
 }
 
@@ -140,12 +188,17 @@ async fn the_caller_gets_what_ollama_sent() {
             .await
             .expect("a reply");
         for (path, body) in requests() {
-            let reply = post(door.address(), path, body.to_string()).await.expect("a reply");
+            let reply = post(door.address(), path, body.to_string())
+                .await
+                .expect("a reply");
             assert!(!reply.broken, "{kind} {path}");
             let ours = String::from_utf8(reply.body.to_vec()).expect("text");
             if reply.status.is_success() {
                 assert!(ours.len() > 100, "{kind} {path}: {ours}");
-                assert!(tapped.bodies().contains(&ours), "{kind} {path}: Ollama never sent {ours}");
+                assert!(
+                    tapped.has_sent(&ours).await,
+                    "{kind} {path}: Ollama never sent {ours}"
+                );
             } else {
                 assert!(body["tools"].is_array(), "{kind} {path}: {ours}");
                 let refused: Value = serde_json::from_str(&ours).expect("JSON");

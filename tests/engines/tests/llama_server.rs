@@ -113,7 +113,29 @@ async fn it_knows_the_model_the_slots_and_the_tokens() {
 async fn it_passes_the_conformance_suite() {
     let server = llama_server::start();
     let module = connect(&server).await;
-    Conformance::new().timeout(PATIENCE).run(module).await.assert();
+    // Replies are sampled: a text that goes on, so that none ends before its first word.
+    Conformance::new()
+        .prompt("Once upon a time, in a small village by the sea, there was a")
+        .timeout(PATIENCE)
+        .run(module)
+        .await
+        .assert();
+}
+
+/// The server closes its connection after a streamed reply, and does not say so before.
+#[tokio::test]
+async fn a_request_that_follows_a_streamed_reply_at_once_is_answered() {
+    let server = llama_server::start();
+    let module = connect(&server).await;
+    for turn in 0..20 {
+        let streamed = module
+            .run_inference(chat(json!({"stream": true, "max_tokens": 2})))
+            .await;
+        let streamed = streamed.unwrap_or_else(|error| panic!("{turn}: {error:?}"));
+        read(streamed).await;
+        let next = module.run_inference(chat(json!({"max_tokens": 1}))).await;
+        read(next.unwrap_or_else(|error| panic!("{turn}: {error:?}"))).await;
+    }
 }
 
 #[tokio::test]

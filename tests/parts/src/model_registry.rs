@@ -144,7 +144,8 @@ impl State {
                     return Err(error);
                 }
             };
-            if !self.answer(&asked, stream)? {
+            // One that is gone answers on no connection, be it an old one.
+            if self.over.load(SeqCst) || !self.answer(&asked, stream)? {
                 stream.shutdown(Shutdown::Both)?;
                 break;
             }

@@ -137,7 +137,7 @@ impl EngineConfig {
         let model = self.models.first().map(String::as_str).unwrap_or_default();
         let mut spec = self.started(EngineSpec::llama_server(program, model), around);
         if let Some(tokens) = self.context {
-            spec = spec.context(tokens.saturating_mul(around.slots()));
+            spec = spec.context(tokens);
         }
         let module = |url| async move { LlamaServerModule::local(OpenAiModule::builder(url)) };
         Ok(match around.scale.max {

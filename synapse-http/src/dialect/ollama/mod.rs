@@ -61,11 +61,12 @@ mod render;
 mod reply;
 mod request;
 mod splice;
+mod translated;
 mod view;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use synapse_core::{Delta, Dialect, Edits, Error, Event, Framing, Input, Request, Task, View, Wire};
+use synapse_core::{Delta, Dialect, Edits, Error, Event, Framing, Input, Output, Request, Task, View, Wire};
 
 pub(super) use self::request::{APART, path};
 pub use self::{
@@ -120,6 +121,14 @@ impl Ollama {
         }
         let body = splice::without_keep_alive(wire.body(), view)?;
         Ok(body.map(|body| wire.with_body(body)))
+    }
+
+    /// A reply in this dialect as deltas of none, which a router writes in the caller's. They say what OpenAI's would: calls
+    /// of tools have numbers and ids, and a reply that has some ends with
+    /// [`ToolCalls`](synapse_core::FinishReason::ToolCalls).
+    #[must_use]
+    pub fn into_deltas(output: Output) -> Output {
+        translated::into_deltas(output)
     }
 }
 

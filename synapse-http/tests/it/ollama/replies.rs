@@ -180,3 +180,22 @@ fn arguments_that_are_no_object_break_the_reply() {
         (ErrorKind::Broken, "invalid_arguments")
     );
 }
+
+#[test]
+fn calls_without_end_are_not_kept() {
+    let mut writer = ReplyShape::of(&input("/api/chat", chat("")).unwrap())
+        .unwrap()
+        .stream();
+    let mut call = ToolCall::default();
+    call.arguments = "x".repeat(1 << 20);
+    let mut delta = Delta::default();
+    delta.tool_calls = vec![call];
+    for _ in 0..17 {
+        assert!(writer.event(&delta).is_empty());
+    }
+    let error = writer.finish().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Broken, "calls_too_large")
+    );
+}

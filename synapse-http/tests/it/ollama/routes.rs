@@ -197,20 +197,22 @@ async fn each_client_hears_its_own_format_whoever_answers() {
 
 #[tokio::test]
 async fn a_reply_of_ollamas_that_calls_tools_ends_for_openais_clients_with_their_reason() {
+    // The second call is another one, though it has neither a number nor an id.
     const CALLS: &str = "{\"message\":{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"c\",\"function\":{\"index\":0,\"name\":\"f\",\"arguments\":{\"a\":1}}}]},\"done\":false}\n";
-    let chunks = [CALLS, OLLAMAS[1]].map(|line| chunk(line, Ollama::DIALECT, Framing::Lines));
+    const MORE: &str =
+        "{\"message\":{\"tool_calls\":[{\"function\":{\"name\":\"g\",\"arguments\":{}}}]},\"done\":false}\n";
+    let chunks = [CALLS, MORE, OLLAMAS[1]].map(|line| chunk(line, Ollama::DIALECT, Framing::Lines));
     let server = start(router(replays(Some(NDJSON), chunks.into()))).await;
     let whole = server.post("/v1/chat/completions", &ask("m", "")).await.json();
     let choice = &whole["choices"][0];
     assert_eq!(choice["finish_reason"], "tool_calls");
-    assert_eq!(
-        choice["message"]["tool_calls"][0]["function"]["arguments"],
-        "{\"a\":1}"
-    );
-    let events = server
-        .post("/v1/chat/completions", &ask("m", r#","stream":true"#))
-        .await
-        .text();
+    let called = json!([
+        {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}},
+        {"id": "call_1", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+    ]);
+    assert_eq!(choice["message"]["tool_calls"], called);
+    let stream = ask("m", r#","stream":true"#);
+    let events = server.post("/v1/chat/completions", &stream).await.text();
     assert!(events.contains("\"finish_reason\":\"tool_calls\""), "{events}");
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use synapse_core::{Capacity, Error, Health};
+use synapse_core::{Capacity, Error, Health, InferenceModule as _};
 use synapse_http::OpenAiModule;
 
 use super::{
@@ -74,13 +74,24 @@ pub(super) async fn look(http: &OpenAiModule, found: &Found) -> Result<Seen, Err
         (Some(slots), Some(busy)) => {
             Health::ready().with_capacity(Capacity::new(slots, busy).with_waiting(waiting))
         }
-        _ => Health::ready(),
+        (Some(slots), None) => {
+            let ours = under_way(http);
+            let waiting = ours.saturating_sub(slots);
+            Health::ready().with_capacity(Capacity::new(slots, ours.min(slots)).with_waiting(waiting))
+        }
+        (None, _) => Health::ready(),
     };
     Ok(Seen {
         health,
         identity: Some(props.identity()),
         numbers,
     })
+}
+
+/// Requests of ours: the least that it works on, where it is too busy to say or was told not to.
+fn under_way(http: &OpenAiModule) -> u32 {
+    let requests = http.get_metrics().get("client.in_flight", &[]);
+    exposition::count(requests.unwrap_or_default())
 }
 
 async fn busy_slots(http: &OpenAiModule) -> Option<u32> {

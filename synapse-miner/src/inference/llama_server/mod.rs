@@ -25,8 +25,11 @@ const LOADS_AGAIN: Duration = Duration::from_secs(2);
 ///
 /// What it serves is asked of `/props` and `/v1/models`: the model, the context that *one* request has (llama-server divides
 /// its own by the slots), how many slots there are. How it is, of `/health`, `/slots` and, where it was started with
-/// `--metrics`, of `/metrics`. A server that answers with the model that it has, whatever it is asked for, is not let do so
+/// `--metrics`, of `/metrics`; where it says nothing of its slots, or not in time, its requests from here count as what it is
+/// busy with. A server that answers with the model that it has, whatever it is asked for, is not let do so
 /// here: a model that it did not list is [`NotFound`](synapse_core::ErrorKind::NotFound).
+///
+/// Each request has a connection of its own, since the server closes one after a streamed reply without having said so.
 ///
 /// A server that was started again with another model is noticed at the next health check, and so is one that was not up yet
 /// when the module was made.
@@ -91,7 +94,8 @@ impl LlamaServerModule {
     }
 
     fn at(settings: Builder, local: bool) -> Result<Self, Error> {
-        let http = settings.build()?;
+        // It closes a connection after a streamed reply without having said so: a request sent on one that was kept is lost.
+        let http = settings.idle_connections(0).build()?;
         Ok(Self(Arc::new(Endpoint::new(LlamaServer { local }, http))))
     }
 

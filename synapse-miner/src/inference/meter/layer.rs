@@ -62,6 +62,7 @@ impl Middleware for MeterLayer {
             totals: self.0.clone(),
             began: Instant::now(),
             first: None,
+            events: 0,
             tail: VecDeque::new(),
             usage: None,
         });
@@ -79,6 +80,8 @@ struct Watch {
     began: Instant,
     /// When its first content was there.
     first: Option<Instant>,
+    /// How many there were.
+    events: u64,
     /// The last events as they came.
     tail: VecDeque<Bytes>,
     /// What a module in Rust says it took.
@@ -87,6 +90,7 @@ struct Watch {
 
 impl Tap for Watch {
     fn on_chunk(&mut self, chunk: &Chunk) {
+        self.events += 1;
         match chunk.wire() {
             Some(event) => {
                 if self.tail.len() == TAIL {
@@ -110,7 +114,9 @@ impl Tap for Watch {
             let seconds = first.elapsed().as_secs_f64();
             let measured = told
                 .usage
-                .filter(|usage| usage.output_tokens > 1 && seconds > 0.0);
+                .filter(|usage| usage.output_tokens > 1 && seconds > 0.0)
+                // A reply that came at once took its time before.
+                .filter(|_| self.events > 1);
             done.usage = told.usage;
             done.prefill = told.prefill;
             done.decode = told.decode.or(measured.map(|usage| Timed {

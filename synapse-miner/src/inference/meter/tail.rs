@@ -72,7 +72,7 @@ pub(super) fn read(events: &[Bytes]) -> Told {
             output_tokens: made,
         });
         let timed = timings.as_ref().map(|timings| Usage {
-            input_tokens: timings.prompt_n + timings.cache_n,
+            input_tokens: timings.prompt_n.saturating_add(timings.cache_n),
             output_tokens: timings.predicted_n,
         });
         told.usage = told.usage.or(counted).or(ollama).or(timed);
@@ -106,7 +106,8 @@ fn rate_of(tokens: Option<u64>, nanos: Option<f64>) -> Option<Timed> {
 }
 
 fn rate(tokens: u64, seconds: f64) -> Option<Timed> {
-    (tokens > 0 && seconds.is_finite() && seconds > 0.0).then_some(Timed { tokens, seconds })
+    // From a nanosecond to thirty years: what is outside is no measurement.
+    (tokens > 0 && (1e-9..1e9).contains(&seconds)).then_some(Timed { tokens, seconds })
 }
 
 #[cfg(test)]

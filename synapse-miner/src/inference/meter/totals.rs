@@ -57,7 +57,7 @@ struct Speed {
 impl Speed {
     #[expect(clippy::cast_precision_loss, reason = "no reply has 2^53 tokens")]
     fn add(&mut self, timed: Timed) {
-        self.tokens += timed.tokens;
+        self.tokens = self.tokens.saturating_add(timed.tokens);
         self.seconds += timed.seconds;
         push(&mut self.recent, timed.tokens as f64 / timed.seconds);
     }
@@ -91,8 +91,8 @@ impl Totals {
             push(&mut sums.recent, first.as_secs_f64());
         }
         if let Some(usage) = done.usage {
-            sums.input_tokens += usage.input_tokens;
-            sums.output_tokens += usage.output_tokens;
+            sums.input_tokens = sums.input_tokens.saturating_add(usage.input_tokens);
+            sums.output_tokens = sums.output_tokens.saturating_add(usage.output_tokens);
         }
         if let Some(timed) = done.prefill {
             sums.prefill.add(timed);

@@ -1,7 +1,8 @@
 //! Doing what the policy says.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use synapse_core::Error;
 use tokio::{
     sync::watch,
@@ -128,6 +129,10 @@ async fn within<T>(
     limit: Duration,
     doing: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
+    // A panic of an author's code is one more failure.
+    let doing = AssertUnwindSafe(doing)
+        .catch_unwind()
+        .map(|ended| ended.unwrap_or_else(|payload| Err(Error::from_panic(&*payload))));
     timeout(limit, doing).await.unwrap_or_else(|_| {
         let message = format!("the engine has not {what} within {limit:?}");
         Err(Error::unavailable("loader_slow", message).with_hint("see the engine's log"))

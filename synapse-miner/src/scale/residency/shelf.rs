@@ -108,7 +108,7 @@ impl Shelf {
 
     /// The number of a model; `None` of one that is none of these.
     pub(super) fn find(&self, id: &str) -> Option<usize> {
-        self.slots().iter().position(|slot| slot.model.id == id)
+        self.slots().iter().position(|slot| same(&slot.model.id, id))
     }
 
     pub(super) fn id(&self, at: usize) -> String {
@@ -160,10 +160,12 @@ impl Shelf {
         (demand, bytes)
     }
 
-    /// These are loaded, whoever did that.
+    /// These are loaded, whoever did that. Asked between steps: what was about to leave as the keeper was ended leaves no
+    /// more.
     pub(super) fn see(&self, loaded: &[Resident]) {
         let now = Instant::now();
         for slot in &mut *self.slots() {
+            slot.leaving = false;
             let seen = loaded
                 .iter()
                 .find(|resident| same(&resident.model, &slot.model.id));
@@ -250,8 +252,8 @@ impl Slot {
 
 /// Whether these name the same model: Ollama says `name:latest` of what was asked for as `name`.
 fn same(one: &str, other: &str) -> bool {
-    let short = |name: &str| name.strip_suffix(":latest").unwrap_or(name).to_owned();
-    one == other || short(one) == short(other)
+    let short = |name| str::strip_suffix(name, ":latest").unwrap_or(name);
+    short(one) == short(other)
 }
 
 /// A request that a model works on, until its body ends.

@@ -36,13 +36,17 @@ pub(super) fn slots(body: &[u8], load: &mut EngineLoad) -> Option<()> {
     let mut mark = DefaultHasher::new();
     let (mut used, mut room) = (0, 0);
     for slot in &slots {
-        room += slot.n_ctx.unwrap_or(0);
+        room = u64::saturating_add(room, slot.n_ctx.unwrap_or(0));
     }
     for slot in busy() {
-        let decoded: u64 = slot.next_token.iter().filter_map(|next| next.n_decoded).sum();
+        let decoded = slot.next_token.iter().filter_map(|next| next.n_decoded);
+        let decoded = decoded.fold(0, u64::saturating_add);
         let read = slot.n_prompt_tokens_processed.unwrap_or(0);
         (slot.id_task, read, decoded, slot.n_prompt_tokens).hash(&mut mark);
-        used += read + slot.n_prompt_tokens_cache.unwrap_or(0) + decoded;
+        let cached = slot.n_prompt_tokens_cache.unwrap_or(0);
+        used = [read, cached, decoded]
+            .into_iter()
+            .fold(used, u64::saturating_add);
     }
     load.slots = u32::try_from(slots.len()).ok();
     load.busy = u32::try_from(busy().count()).ok();

@@ -112,7 +112,8 @@ impl EngineLoad {
     /// Asks an engine of this kind, at `address`, what it does. Of [`EngineKind::Other`] nothing is known.
     ///
     /// # Errors
-    /// `load_unreadable` where it does not answer within `limit`, or with something else.
+    /// `load_unreadable` where it does not answer within `limit`. What it says in words that are not known here counts as
+    /// not said.
     pub async fn read(kind: EngineKind, address: SocketAddr, limit: Duration) -> Result<Self, Error> {
         let get = async |path: &str| -> Result<Option<Reply>, Error> {
             let reply = ask::get(address, path, limit).await;
@@ -124,7 +125,7 @@ impl EngineLoad {
         match kind {
             EngineKind::LlamaServer => {
                 if let Some(slots) = get("/slots").await? {
-                    llama::slots(&slots.body, &mut load).ok_or_else(|| unreadable(address, "/slots"))?;
+                    llama::slots(&slots.body, &mut load).unwrap_or_default();
                 }
                 if let Some(metrics) = get("/metrics").await? {
                     llama::metrics(&metrics.text(), &mut load);
@@ -137,8 +138,7 @@ impl EngineLoad {
             }
             EngineKind::Ollama => {
                 if let Some(running) = get("/api/ps").await? {
-                    ollama::running(&running.body, &mut load)
-                        .ok_or_else(|| unreadable(address, "/api/ps"))?;
+                    ollama::running(&running.body, &mut load).unwrap_or_default();
                 }
             }
             EngineKind::Other => {}

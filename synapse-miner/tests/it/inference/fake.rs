@@ -12,6 +12,9 @@ use tokio::{
     task::JoinHandle,
 };
 
+/// The status of what is never answered.
+pub(crate) const NEVER: u16 = 0;
+
 type Answers = Arc<Mutex<HashMap<String, (u16, String)>>>;
 
 /// Ends as it is dropped.
@@ -55,6 +58,15 @@ impl Fake {
         self.answers.lock().unwrap().insert(path.to_owned(), answer);
     }
 
+    /// How often `path` was asked for.
+    pub(crate) fn times(&self, path: &str) -> usize {
+        let asked = self.asked.lock().unwrap();
+        let times = asked
+            .iter()
+            .filter(|(head, _)| head.contains(&format!(" {path} ")));
+        times.count()
+    }
+
     /// The last head and body that came for `path`.
     pub(crate) fn asked(&self, path: &str) -> (String, String) {
         let asked = self.asked.lock().unwrap();
@@ -93,7 +105,15 @@ async fn serve(mut stream: TcpStream, answers: Answers, asked: Arc<Mutex<Vec<(St
         asked.lock().unwrap().push((head.to_owned(), body.to_owned()));
         let answer = answers.lock().unwrap().get(&path).cloned();
         let (status, body) = answer.unwrap_or((404, r#"{"detail":"Not Found"}"#.to_owned()));
+        if status == NEVER {
+            return std::future::pending().await;
+        }
+        // A frozen server.
+        if status == 0 {
+            std::future::pending::<()>().await;
+        }
         let kind = match body.as_bytes().first() {
+            Some(b'{') if body.ends_with('\n') => "application/x-ndjson",
             Some(b'{' | b'[') => "application/json",
             Some(b'd') => "text/event-stream",
             _ => "text/plain",

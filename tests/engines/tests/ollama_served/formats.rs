@@ -124,16 +124,15 @@ async fn logprobs_arrive_in_both_formats() {
     }
 }
 
+/// With the runner of its own alone: half a minute, and what is checked is the module.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_behaves_as_every_module_must() {
-    for kind in KINDS {
-        let ollama = ollama::start(kind);
-        let module = connect(&ollama).await;
-        let report = Conformance::new()
-            .timeout(Duration::from_secs(120))
-            .run(module)
-            .await;
-        eprintln!("{kind}: {report}");
-        report.assert();
-    }
+    let ollama = ollama::start(KINDS[0]);
+    let module = connect(&ollama).await;
+    let report = Conformance::new()
+        .timeout(Duration::from_secs(120))
+        .run(module)
+        .await;
+    eprintln!("{report}");
+    report.assert();
 }

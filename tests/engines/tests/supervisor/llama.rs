@@ -4,11 +4,12 @@ use std::{error::Error as _, time::Duration};
 
 use futures_util::StreamExt as _;
 use rustix::process::Signal;
-use synapse_core::{ErrorKind, InferenceModule as _, Retry};
+use synapse_core::{ErrorKind, InferenceModule as _, Retry, testkit::Conformance};
 use synapse_http::OpenAiModule;
 use synapse_miner::{
+    inference::LlamaServerModule,
     scale::Spawner as _,
-    supervisor::{EngineDeath, EnginePhase, EngineReplicas, RestartPolicy, Watchdog},
+    supervisor::{EngineDeath, EnginePhase, EngineReplicas, RestartPolicy, Supervised, Watchdog},
 };
 use tokio::time::{Instant, timeout};
 
@@ -130,6 +131,20 @@ async fn its_load_is_read_and_a_caller_who_leaves_frees_the_slot() {
         })
         .await;
     engine.end().await;
+}
+
+#[tokio::test]
+async fn a_module_of_it_passes_the_conformance_suite() {
+    let module = Supervised::start(llama(), |url| async move {
+        LlamaServerModule::local(OpenAiModule::builder(url))
+    });
+    // Replies are sampled: a text that goes on, so that none ends before its first word.
+    Conformance::new()
+        .prompt("Once upon a time, in a small village by the sea, there was a")
+        .timeout(PATIENCE)
+        .run(module.unwrap())
+        .await
+        .assert();
 }
 
 #[tokio::test]

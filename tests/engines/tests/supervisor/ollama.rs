@@ -6,7 +6,10 @@ use futures_util::StreamExt as _;
 use parts::ollama_image::Image;
 use rustix::process::Signal;
 use synapse_core::InferenceModule as _;
-use synapse_miner::supervisor::{EngineEvent, EngineSpec, RestartPolicy, WarmUp};
+use synapse_miner::{
+    ollama::OllamaModule,
+    supervisor::{EngineEvent, EngineSpec, RestartPolicy, WarmUp},
+};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -93,4 +96,56 @@ async fn a_model_that_it_does_not_have_is_told() {
     let said = engine.said("engine_not_warm");
     assert!(said[0].contains("404"), "{said:?}");
     engine.end().await;
+}
+
+/// Of `kind`, with its own module: killed while a reply is under way, it answers again, and no process of it is left.
+async fn its_own_module_outlives_it(kind: &str) {
+    let (_home, spec) = ollama(kind);
+    let engine = Watched::ready_as(
+        spec,
+        MODEL,
+        |url| async move { OllamaModule::builder(url).build() },
+    )
+    .await;
+    let load = engine.status().starting.unwrap();
+    let before = engine.pid();
+    let mut body = engine.begin(200).await;
+    body.next().await.unwrap().unwrap();
+    let processes = group(before);
+    assert!(processes.len() >= 2, "its runner is in its group");
+    let killed = Instant::now();
+    engine.signal(Signal::KILL);
+    let error = read(&mut body).await.expect_err("it broke off");
+    assert_eq!(error.code(), "engine_died");
+    engine.answers_again().await;
+    let gone = killed.elapsed();
+    let load = load.max(engine.status().starting.unwrap());
+    tell(
+        &format!("ollama ({kind}) behind its own module, killed -9 mid-stream"),
+        gone,
+    );
+    assert!(gone < RECOVERY + load, "{gone:?} {load:?}");
+    for pid in processes {
+        assert!(is_gone(pid), "process {pid} is left");
+    }
+    assert!(group(before).is_empty());
+    let can = engine.module.get_capabilities();
+    assert!(can.model(MODEL).is_some(), "{can:?}");
+    engine.end().await;
+}
+
+fn is_gone(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')')
+        .is_none_or(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+}
+
+#[tokio::test]
+async fn its_own_module_goes_on_after_it_was_killed() {
+    its_own_module_outlives_it("self-contained").await;
+}
+
+#[tokio::test]
+async fn the_current_one_leaves_no_llama_server_when_it_is_killed() {
+    its_own_module_outlives_it("current").await;
 }

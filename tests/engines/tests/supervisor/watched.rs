@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::StreamExt as _;
 use rustix::process::{Pid, Signal, kill_process};
-use synapse_core::{Body, Error, HealthStatus, InferenceModule as _, Input, Message, Prompt, Request, Task};
+use synapse_core::{Body, Error, HealthStatus, InferenceModule, Input, Message, Prompt, Request, Task};
 use synapse_http::OpenAiModule;
 use synapse_miner::supervisor::{
     EngineEvent, EnginePhase, EngineSpec, EngineStatus, RestartPolicy, Supervised,
@@ -36,39 +36,61 @@ pub(crate) fn llama_of(model: &Path) -> EngineSpec {
         .grace(Duration::from_secs(5))
 }
 
-pub(crate) struct Watched {
-    pub(crate) module: Supervised<OpenAiModule>,
+pub(crate) struct Watched<M = OpenAiModule> {
+    pub(crate) module: Supervised<M>,
     events: Arc<Mutex<Vec<EngineEvent>>>,
     model: &'static str,
 }
 
 impl Watched {
     pub(crate) fn start(spec: EngineSpec, model: &'static str) -> Self {
+        Self::start_as(spec, model, |url| async move {
+            // llama-server closes a connection after a streamed reply without having said so.
+            let settings = OpenAiModule::builder(url).idle_connections(0);
+            settings.idle_timeout(PATIENCE).build()
+        })
+    }
+
+    /// Started, and ready.
+    pub(crate) async fn ready(spec: EngineSpec, model: &'static str) -> Self {
+        Self::start(spec, model).readied().await
+    }
+}
+
+impl<M: InferenceModule> Watched<M> {
+    fn start_as<F, Fut>(spec: EngineSpec, model: &'static str, module: F) -> Self
+    where
+        F: Fn(String) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<M, Error>> + Send + 'static,
+    {
         let events = Arc::new(Mutex::new(Vec::new()));
         let heard = events.clone();
         let spec = spec.on_event(move |event| {
             eprintln!("  event {}: {event}", event.code());
             heard.lock().unwrap().push(event.clone());
         });
-        let module = Supervised::start(spec, |url| async move {
-            OpenAiModule::builder(url).idle_timeout(PATIENCE).build()
-        })
-        .unwrap();
         Self {
-            module,
+            module: Supervised::start(spec, module).unwrap(),
             events,
             model,
         }
     }
 
-    /// Started, and ready.
-    pub(crate) async fn ready(spec: EngineSpec, model: &'static str) -> Self {
-        let watched = Self::start(spec, model);
-        let ready = timeout(PATIENCE, watched.module.initialize())
+    /// Started with another module, and ready.
+    pub(crate) async fn ready_as<F, Fut>(spec: EngineSpec, model: &'static str, module: F) -> Self
+    where
+        F: Fn(String) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<M, Error>> + Send + 'static,
+    {
+        Self::start_as(spec, model, module).readied().await
+    }
+
+    async fn readied(self) -> Self {
+        let ready = timeout(PATIENCE, self.module.initialize())
             .await
             .expect("it is ready in time");
         ready.expect("it is ready");
-        watched
+        self
     }
 
     pub(crate) fn status(&self) -> EngineStatus {

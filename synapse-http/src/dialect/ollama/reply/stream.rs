@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 use super::{End, Line, ReplyShape, Said, calls, done_reason, json, logprobs, nanoseconds, now};
 
+/// The most that is held of calls until the reply's end, in bytes.
+const LONGEST_CALLS: usize = 16 << 20;
+
 /// Writes a reply as lines of JSON.
 ///
 /// Tool calls are written once they are whole, with the reply's end, since Ollama's are not written in pieces;
@@ -17,6 +20,8 @@ pub struct StreamWriter {
     shape: ReplyShape,
     begun: Option<Instant>,
     tool_calls: BTreeMap<u32, ToolCall>,
+    /// How much was said of calls, in bytes.
+    called: usize,
     finish_reason: Option<FinishReason>,
     usage: Option<Usage>,
 }
@@ -27,6 +32,7 @@ impl StreamWriter {
             shape,
             begun: None,
             tool_calls: BTreeMap::new(),
+            called: 0,
             finish_reason: None,
             usage: None,
         }
@@ -40,7 +46,10 @@ impl StreamWriter {
         if delta.index != 0 {
             return Bytes::new();
         }
-        fold(&mut self.tool_calls, &delta.tool_calls);
+        self.called += delta.tool_calls.iter().map(size).sum::<usize>();
+        if self.called <= LONGEST_CALLS {
+            fold(&mut self.tool_calls, &delta.tool_calls);
+        }
         if delta.finish_reason.is_some() {
             self.finish_reason.clone_from(&delta.finish_reason);
         }
@@ -60,9 +69,16 @@ impl StreamWriter {
     ///
     /// # Errors
     /// [`Broken`](synapse_core::ErrorKind::Broken) with the code `invalid_arguments` where a tool was called with what is
-    /// no JSON object.
+    /// no JSON object; with `calls_too_large` where the calls have more than 16 MiB.
     pub fn finish(self) -> Result<Bytes, Error> {
         let mut out = Vec::new();
+        if self.called > LONGEST_CALLS {
+            return Err(Error::broken(
+                "calls_too_large",
+                format!("the model called tools with more than {LONGEST_CALLS} bytes"),
+            )
+            .with_hint("ask in OpenAI's format, which shows calls as the model writes them"));
+        }
         if !self.tool_calls.is_empty() {
             let said = Said::new(
                 self.shape.shape,
@@ -102,6 +118,13 @@ impl StreamWriter {
         line.push(b'\n');
         line.into()
     }
+}
+
+/// What a part of a call takes, in bytes, itself included.
+fn size(part: &ToolCall) -> usize {
+    let texts = [part.id.as_deref(), part.name.as_deref()];
+    let named: usize = texts.into_iter().flatten().map(str::len).sum();
+    size_of::<ToolCall>() + named + part.arguments.len()
 }
 
 /// Adds parts of calls to what came of them before.

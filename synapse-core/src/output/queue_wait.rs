@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-/// How long a request stood in line: in the [extensions](synapse_core::Head::extensions) of the head of its reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How long a request stood in line: an [extension](super::Head::extensions) of the head of its reply, set by whoever had it
+/// wait. Over HTTP it is the headers `x-synapse-queue-wait-ms` and `x-synapse-queue-position` of the reply.
+///
+/// The default is that of a request that did not have to wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueWait {
     position: usize,
     expected: Duration,
@@ -11,12 +14,12 @@ pub struct QueueWait {
 }
 
 impl QueueWait {
-    pub(super) const NONE: Self = Self::new(0, Duration::ZERO, Duration::ZERO);
-
-    pub(super) const fn new(position: usize, expected: Duration, waited: Duration) -> Self {
+    /// Came in at this position, was expected to wait so long, and waited so long.
+    #[must_use]
+    pub fn new(position_at_entry: usize, expected_at_entry: Duration, waited: Duration) -> Self {
         Self {
-            position,
-            expected,
+            position: position_at_entry,
+            expected: expected_at_entry,
             waited,
         }
     }

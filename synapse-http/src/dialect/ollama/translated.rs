@@ -1,20 +1,22 @@
-//! A reply in Ollama's format, for a caller who asked in another one.
+//! A reply for a caller who asked in another format.
 
 use std::collections::VecDeque;
 
 use synapse_core::{Chunk, Error, Head, Output, Transform};
 
-/// The reply as deltas of no format, which a router writes in the caller's.
-pub(super) fn translated(output: Output) -> Output {
+use crate::dialect::{Form, Heard};
+
+pub(super) fn into_deltas(output: Output) -> Output {
     let mut head = Head::default();
     if let Some(node) = output.head.served_by() {
         head = head.with_served_by(node.clone());
     }
     *head.extensions_mut() = output.head.extensions().clone();
-    output.map_body(|body| body.transform(IntoDeltas)).with_head(head)
+    let deltas = IntoDeltas(Heard::new(Form::OpenAi));
+    output.map_body(|body| body.transform(deltas)).with_head(head)
 }
 
-struct IntoDeltas;
+struct IntoDeltas(Heard);
 
 impl Transform for IntoDeltas {
     fn on_chunk(&mut self, chunk: Chunk, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
@@ -22,7 +24,7 @@ impl Transform for IntoDeltas {
             out.push_back(chunk);
             return Ok(());
         }
-        out.extend(chunk.deltas()?.iter().cloned().map(Chunk::delta));
+        out.extend(self.0.deltas(&chunk)?.iter().cloned().map(Chunk::delta));
         if chunk.is_last() {
             let last = out
                 .pop_back()
