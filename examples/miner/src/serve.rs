@@ -103,7 +103,9 @@ fn stack(
 ) -> impl InferenceModule + use<> {
     let monitor = options.monitor.builder().start();
     let meter = MeterLayer::new();
-    let admission = options.admission.layer(monitor.clone());
+    // The operator's number is where learning begins.
+    let parallel = u32::try_from(options.queue.parallel).unwrap_or(u32::MAX);
+    let admission = options.admission.layer(monitor.clone()).starting_at(parallel);
     let breaker = options.breaker.layer();
     let layers = ServiceBuilder::new()
         .layer(meter.clone())

@@ -103,6 +103,19 @@ impl AdmissionLayer {
         self
     }
 
+    /// The same with so many to begin with, instead of 4: what whoever knows the engine found right for it. From there the
+    /// limit is learned as ever. Set it before cloning.
+    #[must_use]
+    pub fn starting_at(self, requests: u32) -> Self {
+        let limit = {
+            let mut state = self.shared.lock();
+            state.limit.start_at(requests);
+            state.limit.get()
+        };
+        self.shared.governor.allow(limit);
+        self
+    }
+
     /// The same keeping so many bytes of main memory free instead of 128 MiB; 0 for none. Set it before cloning.
     #[must_use]
     pub fn memory_headroom(mut self, bytes: u64) -> Self {

@@ -64,6 +64,11 @@ impl Limit {
         self.limit = self.limit.min(self.ceiling);
     }
 
+    /// So many to begin with.
+    pub(super) fn start_at(&mut self, requests: u32) {
+        self.limit = f64::from(requests.max(1)).min(self.ceiling);
+    }
+
     /// The limit, in whole requests.
     #[expect(
         clippy::cast_possible_truncation,

@@ -311,3 +311,10 @@ fn memory_of_gpus_is_told_together() {
     let seen = capacity(monitor.health());
     assert_eq!(seen.gpu_memory_free, told.gpu_memory_free);
 }
+
+#[tokio::test]
+async fn it_begins_where_whoever_knows_the_engine_says() {
+    assert_eq!(admission().limit(), 4);
+    assert_eq!(admission().starting_at(64).limit(), 64);
+    assert_eq!(admission().ceiling(8).starting_at(64).limit(), 8);
+}
