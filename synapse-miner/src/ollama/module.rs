@@ -27,6 +27,7 @@ use super::{
 /// closes its connection, upon which Ollama stops generating. A clone shares everything.
 ///
 /// ```no_run
+/// # #![allow(unused)]
 /// use synapse_miner::ollama::{KeepAlive, OllamaModule};
 ///
 /// # async fn serve() -> Result<(), synapse_core::Error> {

@@ -43,6 +43,7 @@ const LOADS_AGAIN: Duration = Duration::from_secs(2);
 /// and those of [`OpenAiModule`](synapse_http::client).
 ///
 /// ```no_run
+/// # #![allow(unused)]
 /// use synapse_core::{InferenceModule, ModuleExt};
 /// use synapse_miner::inference::{LlamaServerModule, MeterLayer};
 ///

@@ -24,6 +24,7 @@ use super::endpoint::{Endpoint, Engine, Found, Seen, forward_to_endpoint};
 /// tested against a fake that answers in the shapes recorded there; nobody ran it against a vLLM.
 ///
 /// ```no_run
+/// # #![allow(unused)]
 /// use synapse_http::OpenAiModule;
 /// use synapse_miner::inference::VllmModule;
 ///

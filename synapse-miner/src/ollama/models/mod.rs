@@ -34,6 +34,7 @@ const LOAD: Duration = Duration::from_secs(600);
 /// An Ollama's models, managed over its own API. A clone shares connections.
 ///
 /// ```no_run
+/// # #![allow(unused)]
 /// use futures_util::StreamExt;
 /// use synapse_miner::ollama::Models;
 ///
