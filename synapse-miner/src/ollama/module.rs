@@ -27,9 +27,9 @@ use super::{
 /// closes its connection, upon which Ollama stops generating. A clone shares everything.
 ///
 /// ```no_run
-/// # #![allow(unused)]
 /// use synapse_miner::ollama::{KeepAlive, OllamaModule};
 ///
+/// # #[allow(dead_code)]
 /// # async fn serve() -> Result<(), synapse_core::Error> {
 /// let everything = OllamaModule::connect("http://127.0.0.1:11434").await?;
 /// let one = OllamaModule::builder("http://127.0.0.1:11434")
@@ -38,6 +38,7 @@ use super::{
 ///     .parallel(4)
 ///     .keep_alive(KeepAlive::Forever)
 ///     .build()?;
+/// # drop((everything, one));
 /// # Ok(())
 /// # }
 /// ```

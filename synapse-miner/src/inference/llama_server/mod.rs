@@ -43,15 +43,16 @@ const LOADS_AGAIN: Duration = Duration::from_secs(2);
 /// and those of [`OpenAiModule`](synapse_http::client).
 ///
 /// ```no_run
-/// # #![allow(unused)]
-/// use synapse_core::{InferenceModule, ModuleExt};
+/// use synapse_core::ModuleExt;
 /// use synapse_miner::inference::{LlamaServerModule, MeterLayer};
 ///
+/// # #[allow(dead_code)]
 /// # async fn run() -> Result<(), synapse_core::Error> {
 /// let engine = LlamaServerModule::connect("http://127.0.0.1:8080").await?;
 /// let tokens = engine.tokenize("Name three primary colours.").await?;
 /// let meter = MeterLayer::new();
 /// let module = engine.with(meter.clone()).attach(meter);
+/// # drop((tokens, module));
 /// # Ok(())
 /// # }
 /// ```

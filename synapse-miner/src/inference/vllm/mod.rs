@@ -24,12 +24,13 @@ use super::endpoint::{Endpoint, Engine, Found, Seen, forward_to_endpoint};
 /// tested against a fake that answers in the shapes recorded there; nobody ran it against a vLLM.
 ///
 /// ```no_run
-/// # #![allow(unused)]
 /// use synapse_http::OpenAiModule;
 /// use synapse_miner::inference::VllmModule;
 ///
+/// # #[allow(dead_code)]
 /// # fn make() -> Result<(), synapse_core::Error> {
 /// let module = VllmModule::new(OpenAiModule::builder("http://127.0.0.1:8000").api_key("…"))?.slots(256);
+/// # drop(module);
 /// # Ok(())
 /// # }
 /// ```

@@ -34,10 +34,10 @@ const LOAD: Duration = Duration::from_secs(600);
 /// An Ollama's models, managed over its own API. A clone shares connections.
 ///
 /// ```no_run
-/// # #![allow(unused)]
 /// use futures_util::StreamExt;
 /// use synapse_miner::ollama::Models;
 ///
+/// # #[allow(dead_code)]
 /// # async fn manage() -> Result<(), synapse_core::Error> {
 /// let models = Models::connect("http://127.0.0.1:11434").await?;
 /// let mut pull = models.pull("smollm2:135m");
