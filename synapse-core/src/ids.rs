@@ -76,6 +76,10 @@ name! {
     CallerId
 }
 name! {
+    /// An API key, by the name under which it is listed; not the key itself.
+    KeyId
+}
+name! {
     /// One request, from the gateway's door to the engine; travels in `x-request-id`.
     RequestId
 }

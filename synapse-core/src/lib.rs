@@ -40,6 +40,7 @@ pub mod keys;
 pub mod layers;
 mod middleware;
 mod module;
+mod money;
 mod output;
 pub mod probe;
 mod report;
@@ -59,8 +60,11 @@ pub use self::{
     data_dir::DataDir,
     dialect::{Dialect, Event, Framing},
     error::{Error, ErrorKind, Retry},
-    ids::{BlockNumber, CallerId, EpochId, NodeId, OperationId, RequestId, Stake, SubnetId},
-    input::{Caller, Content, Deadline, Edits, Input, Message, Params, Part, Prompt, Request, View, Wire},
+    ids::{BlockNumber, CallerId, EpochId, KeyId, NodeId, OperationId, RequestId, Stake, SubnetId},
+    input::{
+        Allowance, ApiKey, Caller, ClientIp, Content, Deadline, Edits, Input, Message, Params, Part, Prompt,
+        Request, View, Wire,
+    },
     middleware::{
         AnyNext, FromFn, FromFnService, Middleware, MiddlewareLayer, MiddlewareService, Next, from_fn, layer,
     },
@@ -69,9 +73,10 @@ pub use self::{
         MetricKind, MetricsData, ModelInfo, ModuleCapabilities, ModuleExt, ModuleService, ResourceSpec,
         Stack,
     },
+    money::Micros,
     output::{
         Alternative, Body, Chunk, Delta, Ending, FinishReason, Head, Logprobs, Output, Pending, QueueWait,
-        Tap, Token, ToolCall, Transform, Usage,
+        RateLimitStatus, RateLimited, Tap, Token, ToolCall, Transform, Usage, WindowStatus,
     },
     report::{Reason, ScoreBook, ScoreReport, SubnetSummary},
     subnet::{

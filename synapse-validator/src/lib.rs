@@ -5,6 +5,7 @@ pub mod backtest;
 pub mod config;
 pub mod evidence;
 mod judge;
+pub mod ledger;
 pub mod node;
 pub mod pool;
 pub mod rate_limit;

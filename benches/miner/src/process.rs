@@ -6,9 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use synapse_http::OpenAiModule;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     process::{Child, Command},
     time::sleep,
 };
@@ -64,12 +65,14 @@ impl Process {
             .kill_on_drop(true)
             .spawn()?;
         let latest = Instant::now() + LOADED_WITHIN;
-        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        let url = format!("http://127.0.0.1:{port}");
+        // It listens before it has loaded its model.
+        while OpenAiModule::connect(&url).await.is_err() {
             if let Some(status) = child.try_wait()? {
                 return Err(format!("{} ended: {status}", program.display()).into());
             }
             if Instant::now() > latest {
-                return Err(format!("{} did not listen within {LOADED_WITHIN:?}", program.display()).into());
+                return Err(format!("{} was not ready within {LOADED_WITHIN:?}", program.display()).into());
             }
             sleep(Duration::from_millis(50)).await;
         }

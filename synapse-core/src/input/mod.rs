@@ -1,5 +1,6 @@
 //! What a module is asked.
 
+mod account;
 mod edits;
 mod extensions;
 mod message;
@@ -13,6 +14,7 @@ use std::{borrow::Cow, sync::Arc};
 use http::Extensions;
 
 pub use self::{
+    account::{Allowance, ApiKey, ClientIp},
     edits::Edits,
     extensions::{Caller, Deadline},
     message::{Content, Message, Part},

@@ -6,6 +6,7 @@ mod delta;
 mod guard;
 mod pending;
 mod queue_wait;
+mod rate_limit;
 mod tap;
 mod transform;
 
@@ -19,6 +20,7 @@ pub use self::{
     delta::{Alternative, Delta, FinishReason, Logprobs, Token, ToolCall, Usage},
     pending::Pending,
     queue_wait::QueueWait,
+    rate_limit::{RateLimitStatus, RateLimited, WindowStatus},
     tap::{Ending, Tap},
     transform::Transform,
 };

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{quota::Window, status::WindowStatus};
+use synapse_core::WindowStatus;
+
+use super::quota::Window;
 
 /// One caller's use of one window: when, at the window's rate, all that was taken will have been given back.
 ///

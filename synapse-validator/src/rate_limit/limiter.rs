@@ -7,13 +7,12 @@ use std::{
     time::Duration,
 };
 
-use synapse_core::{CallerId, Error, ErrorKind, Retry};
+use synapse_core::{CallerId, Error, ErrorKind, RateLimitStatus, Retry};
 use tokio::time::Instant;
 
 use super::{
     gcra::{Bucket, Nanos, Refusal},
     quota::{Quota, Unit, Window},
-    status::RateLimitStatus,
 };
 
 /// Parts of the accounts that are locked apart.
@@ -69,10 +68,10 @@ impl Account {
     }
 
     fn status(&self, quota: &Quota, now: Nanos) -> RateLimitStatus {
-        RateLimitStatus {
-            requests: quota.requests.map(|window| self.requests.status(window, now)),
-            tokens: quota.tokens.map(|window| self.tokens.status(window, now)),
-        }
+        RateLimitStatus::new(
+            quota.requests.map(|window| self.requests.status(window, now)),
+            quota.tokens.map(|window| self.tokens.status(window, now)),
+        )
     }
 }
 

@@ -4,7 +4,6 @@ mod gcra;
 mod limiter;
 mod quota;
 mod reservation;
-mod status;
 
 use std::sync::{
     Arc,
@@ -18,13 +17,10 @@ use synapse_core::{
 };
 use tower::Layer;
 
+pub use self::quota::Quota;
 use self::{
     limiter::{Cost, Limiter},
     reservation::{Open, Reservation},
-};
-pub use self::{
-    quota::Quota,
-    status::{RateLimitStatus, WindowStatus},
 };
 use crate::token_count::{PromptTokens, prompts};
 

@@ -5,6 +5,7 @@
 //! for those outside (a trace).
 
 mod meter;
+mod metered;
 mod prompt;
 mod report;
 mod tokenizers;
@@ -26,6 +27,7 @@ pub(crate) use self::prompt::prompts;
 use self::tokenizers::Counting;
 pub use self::{
     meter::CompletionMeter,
+    metered::Metered,
     prompt::PromptTokens,
     report::{CountedUsage, UsageReport},
     tokenizers::Tokenizers,

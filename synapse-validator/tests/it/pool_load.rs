@@ -3,10 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use synapse_core::{Body, Chunk, Delta, FinishReason, InferenceModule, ModuleExt, Output};
+use synapse_core::{Body, Chunk, Delta, FinishReason, InferenceModule, ModuleExt, Output, RateLimitStatus};
 use synapse_validator::{
-    Quota, RateLimitLayer, TokenCountLayer, Tokenizers, TraceLayer, rate_limit::RateLimitStatus,
-    token_count::UsageReport,
+    Quota, RateLimitLayer, TokenCountLayer, Tokenizers, TraceLayer, token_count::UsageReport,
 };
 use tokio::time::{sleep, timeout};
 use tower::ServiceBuilder;

@@ -7,12 +7,12 @@ use std::{
 
 use futures_util::StreamExt;
 use synapse_core::{
-    Body, Caller, Chunk, Delta, Error, ErrorKind, InferenceModule, Input, Message, ModuleExt, Output, Retry,
-    Task, testkit::Scripted,
+    Body, Caller, Chunk, Delta, Error, ErrorKind, InferenceModule, Input, Message, ModuleExt, Output,
+    RateLimitStatus, Retry, Task, testkit::Scripted,
 };
 use synapse_validator::{
     TokenCountLayer, Tokenizers,
-    rate_limit::{Quota, RateLimitLayer, RateLimitStatus},
+    rate_limit::{Quota, RateLimitLayer},
 };
 use tokio::time::advance;
 use tower::ServiceBuilder;

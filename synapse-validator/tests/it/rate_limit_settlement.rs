@@ -10,10 +10,10 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use synapse_core::{
-    Body, Chunk, Delta, Error, FinishReason, InferenceModule, Input, Message, ModuleExt, Output, Stack,
-    from_fn, testkit::Scripted,
+    Body, Chunk, Delta, Error, FinishReason, InferenceModule, Input, Message, ModuleExt, Output,
+    RateLimitStatus, Stack, from_fn, testkit::Scripted,
 };
-use synapse_validator::rate_limit::{Quota, RateLimitLayer, RateLimitStatus};
+use synapse_validator::rate_limit::{Quota, RateLimitLayer};
 use tokio::time::timeout;
 use tower::ServiceBuilder;
 
