@@ -31,6 +31,7 @@ mod clock;
 pub mod config;
 mod connect;
 mod data_dir;
+mod date;
 mod dialect;
 mod error;
 mod ids;
@@ -58,6 +59,7 @@ pub use self::{
     clock::{SystemClock, WallClock},
     connect::Connect,
     data_dir::DataDir,
+    date::Date,
     dialect::{Dialect, Event, Framing},
     error::{Error, ErrorKind, Retry},
     ids::{BlockNumber, CallerId, EpochId, KeyId, NodeId, OperationId, RequestId, Stake, SubnetId},

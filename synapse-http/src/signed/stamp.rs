@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use synapse_core::Date;
+
 /// A time in nanoseconds since 1970, as it is signed. Shown as `2025-07-09T16:00:00.000Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Stamp(u64);
@@ -45,33 +47,11 @@ fn nanos(duration: Duration) -> u64 {
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0 / 1_000_000;
-        let (days, of_day) = (millis / 86_400_000, millis % 86_400_000);
-        let (year, month, day) = date(days);
+        let (date, of_day) = (Date::of_unix_seconds(millis / 1000), millis % 86_400_000);
         let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
         let (second, milli) = (of_day / 1000 % 60, of_day % 1000);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
-        )
+        write!(f, "{date}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
     }
-}
-
-/// The Gregorian date of a day counted from 1970 (Hinnant, "chrono-compatible low-level date algorithms",
-/// `civil_from_days`). Years begin in March there, so that the leap day is the last.
-const fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    let year = year_of_era + era * 400 + (month <= 2) as u64;
-    (year, month, day)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use synapse_core::Date;
+
 const MONTHS: [&str; 12] = [
     "January",
     "February",
@@ -37,14 +39,15 @@ pub(super) fn strftime_now(format: &str) -> String {
 fn strftime(format: &str, unix_seconds: u64) -> String {
     let (days, second_of_day) = (unix_seconds / 86_400, unix_seconds % 86_400);
     let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
-    let (year, month, day) = civil(days);
+    let (year, month, day) = Date::of_unix_seconds(unix_seconds).civil();
+    let year = u64::from(year);
     let name = |names: &[&'static str], index: u64| {
         usize::try_from(index)
             .ok()
             .and_then(|index| names.get(index).copied())
             .unwrap_or_default()
     };
-    let (month_name, day_name) = (name(&MONTHS, month - 1), name(&DAYS, days % 7));
+    let (month_name, day_name) = (name(&MONTHS, u64::from(month) - 1), name(&DAYS, days % 7));
     let short = |name: &str| name.chars().take(3).collect::<String>();
     let mut text = String::new();
     let mut characters = format.chars();
@@ -76,18 +79,6 @@ fn strftime(format: &str, unix_seconds: u64) -> String {
         }
     }
     text
-}
-
-/// Year, month and day of a number of days since 1970 (Howard Hinnant, `civil_from_days`).
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
 /// Days from 1970 to the first of a year.

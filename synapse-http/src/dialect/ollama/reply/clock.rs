@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use synapse_core::Date;
 use tokio::time::Instant;
 
 /// Now, as RFC 3339 in UTC with microseconds.
@@ -15,19 +16,13 @@ pub(super) fn nanoseconds(then: Instant) -> u64 {
     u64::try_from(then.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Seconds since 1970 as a date; the calendar is Howard Hinnant's `civil_from_days`, whose years begin in March.
 fn rfc3339(seconds: u64, micros: u32) -> String {
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * day + 2) / 153;
-    let day = day - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year + era * 400 + u64::from(month <= 2);
+    let second = seconds % 86_400;
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+    format!(
+        "{}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z",
+        Date::of_unix_seconds(seconds)
+    )
 }
 
 #[cfg(test)]
