@@ -32,6 +32,14 @@ pub(crate) fn is_gone(error: &Docker) -> bool {
     matches!(error, Docker::DockerResponseServerError { status_code: 404, .. })
 }
 
+/// Whether what was to be removed is on its way already.
+pub(crate) fn is_being_removed(error: &Docker) -> bool {
+    matches!(
+        error,
+        Docker::DockerResponseServerError { status_code: 409, message } if message.contains("already in progress")
+    )
+}
+
 fn refused(attempt: &str, status: u16, said: &str) -> Error {
     let lower = said.to_lowercase();
     if status == 404 && lower.contains("no such image") {

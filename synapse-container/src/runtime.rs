@@ -1,6 +1,6 @@
 //! Docker, as it runs modules.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bollard::{
     Docker,
@@ -11,16 +11,20 @@ use bollard::{
     },
 };
 use synapse_core::Error;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     Container, ContainerSpec, Owner,
-    fault::{fault, is_gone},
+    fault::{fault, is_being_removed, is_gone},
     hardened,
     owner::{Life, OWNER},
 };
 
 /// Where Docker listens unless it is said.
 const USUAL: &str = "unix:///var/run/docker.sock";
+/// How long a removal that somebody else began may take, and how often it is looked at.
+const REMOVAL: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Runs containers for one [`Owner`]. A clone shares everything.
 ///
@@ -180,14 +184,20 @@ impl Runtime {
         Ok(found)
     }
 
-    /// Ends and removes a container, and its directory. One that is gone already counts as removed.
+    /// Ends and removes a container, and its directory. One that is gone already counts as removed; one that is being
+    /// removed, since an earlier life asked for that just before it was killed, is waited for.
     pub(crate) async fn remove(&self, container: &str, volume: &str) -> Result<(), Error> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        match self.docker().remove_container(container, Some(options)).await {
-            Err(error) if !is_gone(&error) => {
-                return Err(fault(&format!("remove the container {volume}"), error));
+        let until = Instant::now() + REMOVAL;
+        loop {
+            let removed = self.docker().remove_container(container, Some(options.clone()));
+            match removed.await {
+                Err(error) if is_being_removed(&error) && Instant::now() < until => sleep(LOOK).await,
+                Err(error) if !is_gone(&error) => {
+                    return Err(fault(&format!("remove the container {volume}"), error));
+                }
+                _ => break,
             }
-            _ => {}
         }
         self.remove_volume(volume).await
     }

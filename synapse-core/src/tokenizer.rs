@@ -41,6 +41,17 @@ pub trait Tokenizer: fmt::Debug + Send + Sync + 'static {
     fn count(&self, text: &str) -> Result<TokenCount, Error> {
         Ok(TokenCount::exact(self.encode(text)?.len() as u64))
     }
+
+    /// Whether a text takes time by its length alone, however hostile it is. One that does not is given short texts only.
+    fn is_linear(&self) -> bool {
+        false
+    }
+
+    /// The last place at which `text` may be cut so that its parts have the tokens of the whole between them, whatever
+    /// comes before it and after it. None where there is no such place, or none that is known.
+    fn last_cut(&self, _text: &str) -> Option<usize> {
+        None
+    }
 }
 
 /// A number of tokens, and whether it is the model's own count.

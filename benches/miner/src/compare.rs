@@ -17,22 +17,22 @@ const PACE_MS: u64 = 10;
 /// Tokens of a reply of the real engine.
 const REAL_TOKENS: usize = 32;
 
-pub(crate) async fn run(options: Options) -> Result<(), Fault> {
-    let mut rows = paced(&options).await?;
+pub(crate) async fn run(options: &Options) -> Result<Vec<Value>, Fault> {
+    let mut rows = paced(options).await?;
     if let (Some(program), Some(model)) = (&options.engine, &options.model) {
-        rows.extend(real(&options, program, model).await?);
+        rows.extend(real(options, program, model).await?);
     }
-    if options.json {
-        println!("{}", Value::Array(rows));
-    }
-    Ok(())
+    Ok(rows)
 }
 
 /// Speed and delay, beside an engine whose pace is known.
 async fn paced(options: &Options) -> Result<Vec<Value>, Fault> {
     let engine = Process::start(&["engine", &PACE_MS.to_string()]).await?;
     let miner = Process::start(&["miner", &engine.port.to_string()]).await?;
-    let (direct, through) = (hop::to_engine(engine.port)?, hop::to_miner(miner.port)?);
+    let (direct, through) = (
+        hop::to_engine(engine.port)?,
+        hop::to_miner(miner.port, "//Alice")?,
+    );
     for module in [&direct, &through] {
         module.initialize().await?;
     }
@@ -78,7 +78,7 @@ async fn paced(options: &Options) -> Result<Vec<Value>, Fault> {
 async fn real(options: &Options, program: &Path, model: &Path) -> Result<Vec<Value>, Fault> {
     let engine = Process::llama_server(program, model).await?;
     let miner = Process::start(&["miner", &engine.port.to_string()]).await?;
-    let through = hop::to_miner(miner.port)?;
+    let through = hop::to_miner(miner.port, "//Alice")?;
     through.initialize().await?;
     load::ask(&through, 1, REAL_TOKENS).await?;
     if !options.json {

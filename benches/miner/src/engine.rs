@@ -1,6 +1,7 @@
-//! An engine that computes nothing: it streams as many tokens as it is asked for, one every so often.
+//! A fake engine, so that its pace is known: it computes nothing, and streams as many tokens as it is asked for, one every
+//! so often, to as many at once as it has slots. Whoever finds none waits inside it, first come first served.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -10,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
+    sync::Semaphore,
     time::{Instant, sleep_until},
 };
 
@@ -19,14 +21,18 @@ const MODELS: &str =
     r#"{"object":"list","data":[{"id":"m","object":"model","created":0,"owned_by":"bench"}]}"#;
 const TOKEN: &[u8] = b"data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"created\":0,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word\"},\"finish_reason\":null}]}\n\n";
 
-pub(crate) async fn run(every_ms: u64) -> Result<(), Fault> {
-    let every = Duration::from_millis(every_ms);
+pub(crate) async fn run(every_ms: u64, slots: usize) -> Result<(), Fault> {
+    let (every, slots) = (
+        Duration::from_millis(every_ms),
+        Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))),
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("ready http://{}", listener.local_addr()?);
     loop {
         let (socket, _) = listener.accept().await?;
         socket.set_nodelay(true)?;
-        let answer = service_fn(move |request| answer(request, every));
+        let slots = slots.clone();
+        let answer = service_fn(move |request| answer(request, every, slots.clone()));
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(socket), answer));
     }
 }
@@ -34,6 +40,7 @@ pub(crate) async fn run(every_ms: u64) -> Result<(), Fault> {
 async fn answer(
     request: Request<Incoming>,
     every: Duration,
+    slots: Arc<Semaphore>,
 ) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
     let reply = |content_type: &str, status: u16, body: BoxBody<Bytes, Infallible>| {
         Response::builder()
@@ -55,8 +62,9 @@ async fn answer(
         .ok()
         .and_then(|body| body["max_tokens"].as_u64())
         .unwrap_or(1);
+    let slot = slots.acquire_owned().await.expect("nobody closes it");
     let begun = Instant::now();
-    let events = stream::unfold(0_u64, move |sent| async move {
+    let events = stream::unfold((0_u64, slot), move |(sent, slot)| async move {
         if sent > tokens {
             return None;
         }
@@ -67,7 +75,7 @@ async fn answer(
             true => Bytes::from_static(b"data: [DONE]\n\n"),
             false => Bytes::from_static(TOKEN),
         };
-        Some((Ok(Frame::data(event)), sent + 1))
+        Some((Ok(Frame::data(event)), (sent + 1, slot)))
     });
     Ok(reply("text/event-stream", 200, StreamBody::new(events).boxed()))
 }

@@ -11,7 +11,7 @@ use synapse_miner::QueueLayer;
 
 use crate::Fault;
 
-fn key(name: &str) -> Result<Keypair, Error> {
+pub(crate) fn key(name: &str) -> Result<Keypair, Error> {
     Keypair::from_uri(Scheme::Sr25519, name)
 }
 
@@ -33,9 +33,9 @@ pub(crate) async fn miner(engine: u16) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The miner at this port, as a validator asks it.
-pub(crate) fn to_miner(port: u16) -> Result<Arc<dyn InferenceModule>, Fault> {
-    let connect = SignedHttp::new(key("//Alice")?).with(|builder| builder.allow_loopback(true));
+/// The miner at this port, as the validator with this key asks it.
+pub(crate) fn to_miner(port: u16, validator: &str) -> Result<Arc<dyn InferenceModule>, Fault> {
+    let connect = SignedHttp::new(key(validator)?).with(|builder| builder.allow_loopback(true));
     let member = Member::new(key("//Bob")?.address().clone(), Role::Miner)
         .with_endpoint(Endpoint::http(&format!("https://127.0.0.1:{port}"))?);
     Ok(connect.connect(&member)?)

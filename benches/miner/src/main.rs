@@ -2,12 +2,15 @@
 //! turn, at 1, 4 and 16 streams at once.
 //!
 //! Beside an engine of our own that paces its tokens, tokens a second and the time to the first of them are compared.
-//! Beside a real llama-server (`--engine`, `--model`), the miner's CPU time with that of the engine.
+//! Beside a real llama-server (`--engine`, `--model`), the miner's CPU time with that of the engine. And a miner with all
+//! that an operator has in it is asked for ten times what its engine can do.
 
 mod compare;
 mod engine;
 mod hop;
 mod load;
+mod operated;
+mod overload;
 mod process;
 
 use std::path::PathBuf;
@@ -33,6 +36,9 @@ struct Options {
     /// The model that it serves, a GGUF file.
     #[arg(long)]
     model: Option<PathBuf>,
+    /// How long each load is offered, in seconds, where a miner is asked for more and more.
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
     /// One JSON document instead of tables.
     #[arg(long)]
     json: bool,
@@ -45,11 +51,21 @@ enum Part {
     Engine {
         /// Between two tokens.
         every_ms: u64,
+        /// How many replies it works on at once; any number unless given.
+        #[arg(default_value_t = usize::MAX)]
+        slots: usize,
     },
     /// A miner in front of the engine at this port.
     Miner {
         /// The engine's.
         engine: u16,
+    },
+    /// A miner's node with every layer, in front of the engine at this port.
+    Operated {
+        /// The engine's.
+        engine: u16,
+        /// How many replies it works on at once.
+        slots: usize,
     },
 }
 
@@ -61,9 +77,19 @@ fn main() -> Result<(), Fault> {
         .build()?;
     runtime.block_on(async {
         match options.part {
-            Some(Part::Engine { every_ms }) => engine::run(every_ms).await,
+            Some(Part::Engine { every_ms, slots }) => engine::run(every_ms, slots).await,
             Some(Part::Miner { engine }) => hop::miner(engine).await,
-            None => compare::run(options).await,
+            Some(Part::Operated { engine, slots }) => operated::miner(engine, slots).await,
+            None => run(options).await,
         }
     })
+}
+
+async fn run(options: Options) -> Result<(), Fault> {
+    let mut rows = compare::run(&options).await?;
+    rows.extend(overload::run(&options).await?);
+    if options.json {
+        println!("{}", serde_json::Value::Array(rows));
+    }
+    Ok(())
 }

@@ -7,8 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use synapse_chain::config::ChainConfig;
 use synapse_core::config::{Configuration, Wrong};
-use synapse_http::config::{ReachConfig, ServerConfig, TlsConfig};
-use synapse_validator::config::{LimitsConfig, PoolConfig, ProbeConfig, ScoreConfig};
+use synapse_http::config::{CallersConfig, ReachConfig, ServerConfig, TlsConfig};
+use synapse_validator::{
+    billing::BillingConfig,
+    config::{LimitsConfig, PoolConfig, ProbeConfig, ScoreConfig},
+    transcript::TranscriptsConfig,
+};
 
 /// What a validator is told.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -35,12 +39,18 @@ pub(crate) struct ValidatorConfig {
     pub(crate) server: ServerConfig,
     /// The gateway's certificate, of files.
     pub(crate) tls: TlsConfig,
+    /// Who may ask the gateway.
+    pub(crate) callers: CallersConfig,
     /// Which miners are asked, and how.
     pub(crate) reach: ReachConfig,
     /// The miners, and how they are chosen and looked after.
     pub(crate) pool: PoolConfig,
     /// What a caller may ask for.
     pub(crate) limits: LimitsConfig,
+    /// What requests cost, and the ledger of them.
+    pub(crate) billing: BillingConfig,
+    /// Prompts and answers, where they are kept.
+    pub(crate) transcripts: TranscriptsConfig,
     /// The requests of its own by which miners are tried.
     pub(crate) probe: ProbeConfig,
     /// The standard score policy.
@@ -58,9 +68,12 @@ impl Default for ValidatorConfig {
             chain: ChainConfig::default(),
             server: ServerConfig::at("127.0.0.1:8080"),
             tls: TlsConfig::default(),
+            callers: CallersConfig::default(),
             reach: ReachConfig::default(),
             pool: PoolConfig::default(),
             limits: LimitsConfig::default(),
+            billing: BillingConfig::default(),
+            transcripts: TranscriptsConfig::default(),
             probe: ProbeConfig::default(),
             score: ScoreConfig::default(),
         }
@@ -73,6 +86,11 @@ impl Configuration for ValidatorConfig {
         wrong.within("key", |wrong| self.key.check(wrong));
         wrong.within("server", |wrong| self.server.check(wrong));
         wrong.within("tls", |wrong| self.tls.check(wrong));
+        wrong.within("callers", |wrong| {
+            self.callers.check(wrong);
+            self.callers.check_open(&self.server, wrong);
+        });
+        wrong.within("billing", |wrong| self.billing.check(wrong));
         check_endpoint(wrong, "advertise", self.advertise.as_deref());
         if self.tls.certificate.is_none() {
             wrong.within("server", |wrong| self.server.check_plain(wrong));

@@ -8,6 +8,7 @@
 
 mod config;
 mod epochs;
+mod ledger;
 mod listing;
 mod serve;
 mod status;

@@ -15,9 +15,9 @@ use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
 };
-use tower::ServiceBuilder;
+use tower::{ServiceBuilder, util::option_layer};
 
-use crate::{config::ValidatorConfig, listing, tokens};
+use crate::{config::ValidatorConfig, ledger, listing, tokens};
 
 /// How long a first miner is waited for once the chain is known.
 const FIRST_MINER: Duration = Duration::from_secs(10);
@@ -29,6 +29,7 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
     let data = DataDir::open(&options.data_dir)?;
     let hotkey = options.key.unlock().await?.hotkey();
     let server = options.server.bind().await?;
+    let server = server.allow_without_keys(options.callers.allow_without_keys);
     let pem = options.tls.files()?;
     let (scheme, server) = match &pem {
         Some(pem) => ("https", server.tls(pem.clone())),
@@ -53,18 +54,24 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
         TokenCountLayer::new(tokenizers),
         options.limits.layer(),
     );
+    let transcripts = options.transcripts.layer(&data.path().join("transcripts"))?;
+    let ledger = ledger::open(&options, data.path())?;
     let gateway = pool
         .clone()
         .with(
             ServiceBuilder::new()
                 .layer(trace.clone())
+                .layer(option_layer(transcripts.clone()))
                 .layer(count.clone())
                 .layer(limit.clone())
+                .layer(ledger.clone())
                 .layer(DeadlineLayer::new(deadline)),
         )
         .attach(trace)
         .attach(count)
-        .attach(limit.clone());
+        .attach(limit.clone())
+        .attach(ledger.clone())
+        .attach(transcripts);
 
     let (interval, every) = Watch::channel(options.probe.every.get());
     let node = match options.judge {
@@ -93,7 +100,9 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
     let register = options.key.register_command(&options.chain);
     let own = hotkey.address().clone();
     let listing = listing::keep(Arc::new(subnet.clone()), own.clone(), endpoint);
-    let mut api = synapse_http::router(gateway)
+    let mut api = options
+        .callers
+        .apply(synapse_http::router(gateway))?
         .ready_when(what, async move {
             known.synced().await?;
             if known.directory().current().get(&own).is_none() {
@@ -125,7 +134,8 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
     let reloading = hangups.reload(live.clone(), async |reloaded| {
         if reloaded.is_ok() {
             let now = live.current();
-            limit.set_quota(now.limits.quota());
+            limit.set_limits(now.limits.limits());
+            ledger::reload(&ledger, &now);
             interval.set(now.probe.every.get());
             renew(pem.clone()).await;
         }

@@ -53,6 +53,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The caller used up a quota.
     RateLimited,
+    /// The caller's balance does not hold what the request may cost.
+    PaymentRequired,
     /// There is no room now: a queue or a concurrency limit is full.
     Overloaded,
     /// A deadline passed.
@@ -78,6 +80,7 @@ impl ErrorKind {
                 | Self::TooLarge
                 | Self::Unsupported
                 | Self::RateLimited
+                | Self::PaymentRequired
         )
     }
 

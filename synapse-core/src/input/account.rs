@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{KeyId, Micros};
 
-/// Where a request came from: the peer's address, or what the proxies that the operator trusts say it is. Set by the router,
-/// read by limits.
+/// Where a request came from: the peer's address, or what the proxies that the operator trusts say it is; of IPv6 the first
+/// address of its /64, which is what one customer has. Set by the router, read by limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientIp(pub IpAddr);
 

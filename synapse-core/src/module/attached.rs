@@ -34,3 +34,30 @@ pub trait Attached: Send + Sync + 'static {
         Ok(())
     }
 }
+
+/// A part that may not be there.
+#[async_trait]
+impl<A: Attached> Attached for Option<A> {
+    fn capabilities(&self, capabilities: &mut ModuleCapabilities) {
+        if let Some(part) = self {
+            part.capabilities(capabilities);
+        }
+    }
+
+    fn health(&self) -> Health {
+        self.as_ref().map_or_else(Health::ready, A::health)
+    }
+
+    fn metrics(&self, metrics: &mut MetricsData) {
+        if let Some(part) = self {
+            part.metrics(metrics);
+        }
+    }
+
+    async fn shutdown(&self) -> Result<(), Error> {
+        match self {
+            Some(part) => part.shutdown().await,
+            None => Ok(()),
+        }
+    }
+}

@@ -36,6 +36,7 @@ fn kinds_say_whose_fault_it_is_and_whether_to_retry() {
     check(ErrorKind::TooLarge, true, Retry::Never);
     check(ErrorKind::Unsupported, true, Retry::Never);
     check(ErrorKind::RateLimited, true, Retry::Never);
+    check(ErrorKind::PaymentRequired, true, Retry::Never);
     check(ErrorKind::Overloaded, false, Retry::Elsewhere);
     check(ErrorKind::Timeout, false, Retry::Elsewhere);
     check(ErrorKind::Unavailable, false, Retry::Elsewhere);

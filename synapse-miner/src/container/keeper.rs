@@ -73,6 +73,7 @@ impl Keeper {
                         // Who does not wait for it any more drops the module, and that is an order.
                         told.send(Ok(())).ok();
                     }
+                    self.remove_late().await;
                     let over = self.look_after(&container, &up).await;
                     match over {
                         Over::Stop(order) => return self.end(&container, &up, order).await,
@@ -206,6 +207,20 @@ impl Keeper {
     async fn remove(&self, container: &Container) {
         if let Err(error) = container.remove().await {
             tracing::warn!(container = container.name(), %error, "a container was left behind; the next start removes it");
+        }
+    }
+
+    /// Removes what Docker made for an earlier life of this process after that was looked for: a request that it was killed
+    /// over is carried out all the same.
+    async fn remove_late(&self) {
+        match timeout(LOOK, self.terms.runtime.reconcile()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "containers of an earlier run may be left; the next start removes them");
+            }
+            Err(_) => tracing::warn!(
+                "Docker is slow: containers of an earlier run may be left; the next start removes them"
+            ),
         }
     }
 

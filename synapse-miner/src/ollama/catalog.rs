@@ -161,10 +161,11 @@ impl Catalog {
         self.manifests != manifests(listed)
     }
 
-    /// Takes over what is in memory by now. What was advertised stays, but for a context that was not known.
+    /// Takes over what is in memory by now. What was advertised stays, but for a context that was not known; a model that
+    /// somebody had loaded with another context, and that has left since, is loaded with the advertised one again.
     pub(super) fn update(&mut self, loaded: Vec<LoadedModel>) {
         for served in &mut self.models {
-            served.context = in_memory(served, &loaded).or(served.context);
+            served.context = in_memory(served, &loaded).or(served.info.context_length);
             served.info.context_length = served.info.context_length.or(served.context);
         }
         self.loaded = loaded;

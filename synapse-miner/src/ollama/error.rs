@@ -16,7 +16,15 @@ struct Words {
 }
 
 /// In order: the first that fits counts. `{model}` stands for the model.
-const MEANINGS: [Words; 13] = [
+const MEANINGS: [Words; 14] = [
+    // Said with 500, before the model is asked anything.
+    Words {
+        any: &["invalid json schema in format", "invalid format:"],
+        kind: ErrorKind::Invalid,
+        code: "invalid_schema",
+        what: "the JSON schema of the reply is none that Ollama reads",
+        hint: "send a simpler schema; patterns are what it reads least of",
+    },
     Words {
         any: &[
             "no space left on device",

@@ -10,7 +10,7 @@ use synapse_http::{Ollama, OpenAiModule};
 use tokio::time::Instant;
 
 use super::{
-    Builder, Models,
+    Builder, KeepAlive, Models,
     builder::Settings,
     catalog::{self, Catalog, FRESH, Known, Served},
     error,
@@ -85,6 +85,17 @@ impl OllamaModule {
     #[must_use]
     pub fn models(&self) -> &Models {
         &self.0.models
+    }
+
+    /// Brings a model into memory with the context that requests ask for, until it is unloaded.
+    pub(crate) async fn load_to_stay(&self, name: &str) -> Result<(), Error> {
+        let Shared { models, settings, .. } = &*self.0;
+        let context = self.0.served(name)?.info.context_length;
+        let context = context.filter(|_| settings.context_length.is_some());
+        models.load_with(name, Some(KeepAlive::Forever), context).await?;
+        let loaded = models.loaded().await?;
+        self.0.known.change(|catalog| catalog.update(loaded));
+        Ok(())
     }
 
     /// Ollama's version, once it was asked; `None` of a build that does not know its own.

@@ -86,6 +86,52 @@ async fn starts_one_and_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_being_removed_already_is_waited_for() {
+    let (host, owner) = (parts::docker(), "test-removed");
+    let runtime = connect(&host, owner).await;
+    let container = runtime
+        .start(&idle(&parts::image("probe")), 1)
+        .await
+        .expect("it starts");
+    // As the last thing that a process asked for before it was killed, and the first thing that its next life asks for.
+    let (first, second) = tokio::join!(container.remove(), container.remove());
+    first.expect("it goes");
+    second.expect("that it is on its way is no fault");
+    assert_eq!(left(&host, owner), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_docker_made_too_late_for_a_process_that_was_killed_is_removed() {
+    let (host, owner) = (parts::docker(), "test-late");
+    let runtime = connect(&host, owner).await;
+    runtime.reconcile().await.expect("it answers");
+    let image = parts::image("shout");
+    // Of no process that runs.
+    let made = Command::new("/usr/bin/docker")
+        .args(["--host", &host, "create", "--label", "synapse.owner=test-late"])
+        .args(["--name", "synapse-test-late-9-00000000", &image])
+        .output()
+        .expect("Docker's client is there");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let spec = ContainerSpec::new(image).memory(64 << 20).cpus(0.5).processes(32);
+    let module = ContainerModule::builder(runtime, spec)
+        .start()
+        .await
+        .expect("it becomes ready");
+    let since = std::time::Instant::now();
+    while left(&host, owner).len() != 2 {
+        assert!(
+            since.elapsed() < Duration::from_secs(30),
+            "{:?}",
+            left(&host, owner)
+        );
+        sleep(Duration::from_millis(50)).await;
+    }
+    module.shutdown().await.expect("it ends");
+    assert_eq!(left(&host, owner), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_docker_that_was_killed_is_reconciled() {
     let home = tempfile::tempdir().expect("a directory");
     let mut docker = OwnDocker::start(home.path());

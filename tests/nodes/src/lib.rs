@@ -4,6 +4,7 @@ mod blocks;
 mod gateway;
 mod process;
 mod programs;
+mod random;
 mod reply;
 mod subnet;
 mod wire;
@@ -15,7 +16,8 @@ pub use self::{
     gateway::Gateway,
     process::{Node, Process},
     programs::{program, said},
-    reply::{Ending, Reply, ask, ask_whole, get},
+    random::{Random, kills},
+    reply::{Ending, Reply, ask, ask_whole, get, post},
     subnet::Subnet,
     wire::Wire,
 };

@@ -28,6 +28,7 @@ const START: Duration = Duration::from_secs(60);
 pub struct Process {
     program: &'static str,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     data: TempDir,
 }
 
@@ -41,6 +42,7 @@ impl Process {
         Self {
             program,
             arguments: Vec::new(),
+            environment: Vec::new(),
             data: tempfile::Builder::new()
                 .prefix(program)
                 .tempdir()
@@ -52,6 +54,13 @@ impl Process {
     #[must_use]
     pub fn arg(mut self, argument: impl fmt::Display) -> Self {
         self.arguments.push(argument.to_string());
+        self
+    }
+
+    /// The same with one more variable in its environment, which what it starts has too.
+    #[must_use]
+    pub fn env(mut self, name: impl fmt::Display, value: impl fmt::Display) -> Self {
+        self.environment.push((name.to_string(), value.to_string()));
         self
     }
 
@@ -108,6 +117,7 @@ impl Process {
     pub fn spawn(&self) -> Node {
         let mut child = Command::new(program(self.program))
             .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

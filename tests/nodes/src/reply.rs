@@ -45,6 +45,12 @@ impl Reply {
         self.headers.get("x-synapse-miner")?.to_str().ok()
     }
 
+    /// Which request it was.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.headers.get("x-request-id")?.to_str().ok()
+    }
+
     /// Reads to the end, however that comes, and returns all of it.
     pub async fn text(&mut self) -> String {
         while let Some(Ok(frame)) = self.body.frame().await {
@@ -94,11 +100,19 @@ pub async fn ask_whole(gateway: SocketAddr, prompt: &str) -> Result<Reply, Failu
 
 async fn chat(gateway: SocketAddr, prompt: &str, stream: bool) -> Result<Reply, Failure> {
     let body = json!({"model": "shout", "stream": stream, "messages": [{"role": "user", "content": prompt}]});
-    let request = Request::post("/v1/chat/completions")
-        .header("host", gateway.to_string())
+    post(gateway, "/v1/chat/completions", &body.to_string()).await
+}
+
+/// Sends JSON to a path, on a connection of its own. Resolves at the reply's head.
+///
+/// # Errors
+/// Where there is none.
+pub async fn post(node: SocketAddr, path: &str, body: &str) -> Result<Reply, Failure> {
+    let request = Request::post(path)
+        .header("host", node.to_string())
         .header("content-type", "application/json")
-        .body(Full::new(body.to_string().into()))?;
-    send(gateway, request).await
+        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))?;
+    send(node, request).await
 }
 
 /// Asks for a path, on a connection of its own. Resolves at the reply's head.

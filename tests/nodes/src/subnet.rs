@@ -80,13 +80,18 @@ impl Subnet {
     /// A miner with the custom module, which says a word `times` over, one each `pause_ms`.
     #[must_use]
     pub fn miner(&self, key: &str, times: u32, pause_ms: u64) -> Process {
-        self.node("miner", key)
+        self.miner_of(key)
             .arg("--listen=127.0.0.1:0")
             .arg("--parallel=64")
-            .arg("--allow-loopback")
             .arg("--custom")
             .arg(format!("--times={times}"))
             .arg(format!("--pause-ms={pause_ms}"))
+    }
+
+    /// A miner that is still to be told where to listen, and its engine.
+    #[must_use]
+    pub fn miner_of(&self, key: &str) -> Process {
+        self.node("miner", key).arg("--allow-loopback")
     }
 
     fn node(&self, program: &'static str, key: &str) -> Process {

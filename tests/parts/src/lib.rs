@@ -1,11 +1,14 @@
 //! Real parts for tests, as the scripts install them: each is found, or installed, or the test that needs it fails and
 //! says which command would have brought it. Nothing is skipped.
 
+pub mod crowd;
 pub mod llama_server;
 pub mod model_registry;
 #[cfg(unix)]
 pub mod ollama;
 pub mod ollama_image;
+#[cfg(unix)]
+pub mod redis;
 
 #[cfg(target_os = "linux")]
 mod docker;

@@ -3,6 +3,7 @@
 mod discover;
 mod extras;
 mod look;
+mod refused;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
@@ -38,6 +39,7 @@ const LOADS_AGAIN: Duration = Duration::from_secs(2);
 /// | --- | --- |
 /// | `model_loading` | the server runs and still loads its model; it says when to try again |
 /// | `context_length_exceeded` | the prompt is longer than one slot's context |
+/// | `model_cannot` | the model takes no images, sounds or films |
 /// | `not_initialized` | nobody asked the server yet what it serves, or it was not there |
 ///
 /// and those of [`OpenAiModule`](synapse_http::client).
@@ -137,7 +139,7 @@ impl Engine for LlamaServer {
             Some(_) => Error::unavailable(LOADING, "llama-server still loads its model")
                 .with_retry_after(LOADS_AGAIN)
                 .with_source(error),
-            None => error,
+            None => refused::of_request(&error).unwrap_or(error),
         }
     }
 }

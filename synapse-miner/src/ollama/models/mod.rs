@@ -167,12 +167,17 @@ impl Models {
     /// # Errors
     /// `model_not_found`.
     pub async fn unload(&self, name: &str) -> Result<(), Error> {
-        let loaded = self.loaded().await?;
-        if !loaded.iter().any(|model| answers::same_name(&model.name, name)) {
+        if !self.is_loaded(name).await? {
             // Asked to unload what is not there, Ollama would load it first.
             return self.show(name).await.map(drop);
         }
         self.load(name, KeepAlive::For(Duration::ZERO)).await
+    }
+
+    /// Whether a model is in memory.
+    pub(crate) async fn is_loaded(&self, name: &str) -> Result<bool, Error> {
+        let loaded = self.loaded().await?;
+        Ok(loaded.iter().any(|model| answers::same_name(&model.name, name)))
     }
 
     /// As [`load`](Self::load); what is not said is Ollama's own default.

@@ -28,7 +28,8 @@ const LATEST: Duration = Duration::from_secs(120);
 /// A request for a model that is loaded goes straight to the module. One for another waits until it is, for
 /// [`patience`](Self::patience) (30 s) and its deadline at most, and 256 of them at once; else it is refused with
 /// `model_loading` and when to come back. A model that did not load is not tried again for half a minute, in which requests
-/// for it are refused with the reason. Models that are not named here are left to the module.
+/// for it are refused with the reason. Models that are not named here are left to the module. An
+/// [`OllamaModule`](crate::ollama::OllamaModule) is its own loader: a clone of it.
 ///
 /// [`initialize`](InferenceModule::initialize) loads what is pinned, and starts the task that does the rest;
 /// [`shutdown`](InferenceModule::shutdown) ends it and leaves loaded what is. While a pinned model is not loaded its health

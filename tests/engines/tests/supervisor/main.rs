@@ -7,5 +7,6 @@ mod llama;
 mod memory;
 mod miner;
 mod ollama;
+mod serving;
 mod setup;
 mod watched;

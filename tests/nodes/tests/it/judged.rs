@@ -3,11 +3,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
     time::{Duration, SystemTime},
 };
 
-use nodes_tests::{Block, Called, Process, Subnet, ask, blocks};
+use nodes_tests::{Block, Called, Process, Random, Subnet, ask, blocks, kills};
 use serde_json::Value;
 use synapse_validator::{
     ScorePolicy, StandardPolicy,
@@ -22,8 +21,8 @@ const BLOCK: Duration = Duration::from_millis(50);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_validator_that_is_killed_again_and_again_submits_once_and_mixes_nothing() {
-    let kills = number("SYNAPSE_KILLS").unwrap_or(20);
-    let mut random = seeded(kills);
+    let kills = kills(20);
+    let mut random = Random::seeded("a validator");
     let subnet = Subnet::new();
     let chain = chain(&subnet).start().await;
     let validator_name = subnet.key("validator");
@@ -73,8 +72,8 @@ async fn a_validator_that_is_killed_again_and_again_submits_once_and_mixes_nothi
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_miner_that_is_killed_again_and_again_registers_once_and_advertises_what_it_serves() {
-    let kills = number("SYNAPSE_KILLS").unwrap_or(20);
-    let mut random = seeded(kills.wrapping_mul(31));
+    let kills = kills(20);
+    let mut random = Random::seeded("a miner");
     let subnet = Subnet::new();
     let name = subnet.key("miner");
     let chain = chain(&subnet).arg(format!("--fund={name}=10000")).start().await;
@@ -241,31 +240,4 @@ fn chain(subnet: &Subnet) -> Process {
 fn now() -> u64 {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
     u64::try_from(since.as_millis()).unwrap()
-}
-
-fn number(variable: &str) -> Option<u64> {
-    env::var(variable)
-        .ok()
-        .map(|text| text.parse().expect("a number"))
-}
-
-/// Moments that a seed repeats (xorshift64).
-struct Random(u64);
-
-fn seeded(or: u64) -> Random {
-    let seed = number("SYNAPSE_SEED").unwrap_or_else(|| {
-        let since = std::time::UNIX_EPOCH.elapsed().unwrap();
-        u64::from(since.subsec_nanos()) ^ since.as_secs() ^ or
-    });
-    println!("SYNAPSE_SEED={seed} repeats the moments");
-    Random(seed | 1)
-}
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
 }

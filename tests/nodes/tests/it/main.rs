@@ -3,6 +3,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod billed;
 mod configured;
 mod ending;
 mod frozen;
@@ -11,6 +12,7 @@ mod judged;
 mod killed;
 mod looks;
 mod preflight;
+mod private;
 mod reload;
 mod restarts;
 mod start;

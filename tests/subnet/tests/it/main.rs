@@ -5,6 +5,9 @@
 mod bad_input;
 mod cancelled;
 mod capacity;
+mod fair;
 mod leaving;
+mod operated;
+mod overload;
 mod passthrough;
 mod probes;

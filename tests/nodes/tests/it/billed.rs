@@ -1,0 +1,160 @@
+//! A gateway that is killed at random moments under load: what its users received is what its ledger says.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use nodes_tests::{Ending, Random, Reply, Subnet, ask, ask_whole, kills};
+use synapse_validator::ledger::{Outcome, Query, Row, rows};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Users who ask at once.
+const USERS: u32 = 4;
+/// How long a reply may take before its user gives it up; the gateway it asked may be gone.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What became of a request, as its user saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// The reply came whole.
+    Whole,
+    /// It began.
+    Begun,
+}
+
+type Log = Arc<Mutex<BTreeMap<String, Seen>>>;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_received_whole_has_one_closing_row_whenever_the_gateway_is_killed() {
+    let kills = kills(30);
+    let mut random = Random::seeded("a gateway");
+    let subnet = Subnet::new();
+    let _chain = subnet.chain().start().await;
+    for (key, role) in [("validator", "validator"), ("miner", "miner")] {
+        let _ = subnet.key(key);
+        subnet.register(key, role).await;
+    }
+    let _miner = subnet.miner("miner", 5, 20).start().await;
+    let process = subnet
+        .validator("validator")
+        .arg("--judge=false")
+        .arg("--requests-per-minute=1000000")
+        .arg("--tokens-per-day=1000000000");
+    let mut validator = process.start().await;
+    let log = Log::default();
+    let users: Vec<_> = (0..USERS)
+        .map(|user| tokio::spawn(keep_asking(validator.address(), user, log.clone())))
+        .collect();
+    for round in 1..=kills {
+        // Around its start, and well into its work.
+        let until = Instant::now() + Duration::from_millis(50 + random.below(1_200));
+        tokio::time::sleep_until(until).await;
+        validator = process.restart(validator).await;
+        if round % 100 == 0 {
+            println!("{round} kills");
+        }
+    }
+    sleep(Duration::from_secs(1)).await;
+    for user in users {
+        user.abort();
+        let _ = user.await;
+    }
+    validator.kill().await;
+    // Recovery closes what went on as it was killed.
+    process.restart(process.start().await).await.kill().await;
+    let log = log.lock().unwrap().clone();
+    check(&log, &process.data().join("ledger"));
+}
+
+/// Asks again and again, streamed and not, and notes what came.
+async fn keep_asking(gateway: SocketAddr, user: u32, log: Log) {
+    for number in 0_u32.. {
+        let streamed = (number + user) % 2 == 0;
+        let asked = match streamed {
+            true => timeout(PATIENCE, ask(gateway, "one two three")).await,
+            false => timeout(PATIENCE, ask_whole(gateway, "one two three")).await,
+        };
+        let Ok(Ok(mut reply)) = asked else {
+            sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        // Refused, such as before it knows its miners.
+        if reply.status() != 200 {
+            sleep(Duration::from_millis(20)).await;
+            continue;
+        }
+        let id = reply.request_id().unwrap().to_owned();
+        log.lock().unwrap().insert(id.clone(), Seen::Begun);
+        if timeout(PATIENCE, is_whole(&mut reply, streamed)).await == Ok(true) {
+            log.lock().unwrap().insert(id, Seen::Whole);
+        }
+    }
+}
+
+async fn is_whole(reply: &mut Reply, streamed: bool) -> bool {
+    match streamed {
+        true => reply.ending().await == Ending::Complete,
+        false => serde_json::from_str::<serde_json::Value>(&reply.text().await).is_ok(),
+    }
+}
+
+/// Each request that began has its row, each that was received whole has been closed as complete, and what a row says that
+/// was delivered is what a reply holds.
+fn check(log: &BTreeMap<String, Seen>, ledger: &Path) {
+    let mut by_request: BTreeMap<String, Vec<Row>> = BTreeMap::new();
+    rows(ledger, &Query::default(), |row| {
+        by_request.entry(row.request.to_string()).or_default().push(row);
+        true
+    })
+    .unwrap();
+    let whole_rows: Vec<&Row> = by_request
+        .values()
+        .flatten()
+        .filter(|row| row.outcome == Some(Outcome::Complete))
+        .collect();
+    let usual = whole_rows.first().expect("some requests were answered whole");
+    let (mut whole, mut cut) = (0, 0);
+    for (id, seen) in log {
+        let rows = by_request
+            .get(id)
+            .unwrap_or_else(|| panic!("{id} began, and has no row"));
+        assert_eq!(rows.len(), 1, "{id} has one row: {rows:#?}");
+        let row = &rows[0];
+        match seen {
+            Seen::Whole => {
+                whole += 1;
+                assert_eq!(
+                    row.outcome,
+                    Some(Outcome::Complete),
+                    "{id} was received whole: {row:#?}"
+                );
+                let tokens = (row.prompt_tokens, row.completion_tokens);
+                assert_eq!(
+                    tokens,
+                    (usual.prompt_tokens, usual.completion_tokens),
+                    "each asks and is told the same"
+                );
+            }
+            Seen::Begun => {
+                cut += 1;
+                assert!(row.outcome.is_some(), "{id} was cut off, and is closed: {row:#?}");
+            }
+        }
+    }
+    let interrupted = by_request
+        .values()
+        .flatten()
+        .filter(|row| row.outcome == Some(Outcome::Interrupted))
+        .inspect(|row| assert_eq!(row.charge.0, 0, "what was interrupted costs nothing"))
+        .count();
+    println!(
+        "{whole} replies received whole, {cut} cut off, {} rows, {} closed as complete, {interrupted} as interrupted",
+        by_request.len(),
+        whole_rows.len()
+    );
+    assert!(whole >= 20, "there was load: {whole}");
+}
