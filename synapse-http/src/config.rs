@@ -9,7 +9,12 @@ use synapse_core::{
     config::{Configuration, Period, Wrong},
 };
 
-use crate::{Server, client::Builder, tls::PemFiles};
+use crate::{
+    Api, ApiKeysLayer, Server,
+    client::Builder,
+    proxies::{ForwardingHeader, Network, TrustedProxies},
+    tls::PemFiles,
+};
 
 /// Where a program listens, and within which limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -112,6 +117,68 @@ impl TlsConfig {
     }
 }
 
+/// Who may ask a gateway, and where they come from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct CallersConfig {
+    /// The directory of API keys, which the program `api_keys` makes; what changes there counts at once. Nobody is asked for a
+    /// key where this is left out.
+    #[schemars(extend("x-flag" = "api-keys", "x-value" = "DIR", "x-example" = "./api-keys", "x-restart" = true))]
+    pub api_keys: Option<PathBuf>,
+    /// Serve on an address that other machines reach although nobody is asked for a key.
+    #[schemars(extend("x-flag" = "allow-without-keys", "x-restart" = true))]
+    pub allow_without_keys: bool,
+    /// Proxies that are believed where they say for whom they ask; nobody is where this is left out.
+    #[schemars(extend("x-value" = "NETWORK", "x-restart" = true))]
+    pub trusted_proxies: Vec<String>,
+    /// They say so in the header Forwarded (RFC 7239), and not in X-Forwarded-For.
+    #[schemars(extend("x-restart" = true))]
+    pub forwarded_header: bool,
+}
+
+impl CallersConfig {
+    /// Says that a server without keys would not start on an address that other machines reach.
+    ///
+    /// Of a host's name it is known only once it listens.
+    pub fn check_open(&self, server: &ServerConfig, wrong: &mut Wrong) {
+        let address = server.listen.parse::<SocketAddr>();
+        let is_open = self.api_keys.is_none() && !self.allow_without_keys;
+        if is_open && address.is_ok_and(|address| !address.ip().is_loopback()) {
+            wrong.add(
+                "api_keys",
+                "it is missing, and other machines reach the gateway; name a directory of keys, listen on 127.0.0.1, or set \
+                 allow_without_keys where everybody may use it",
+            );
+        }
+    }
+
+    /// Asks for keys, and believes these proxies. Routes that are added to the API later need no key.
+    ///
+    /// # Errors
+    /// As [`ApiKeysLayer::open`], and `invalid_network`.
+    pub fn apply(&self, api: Api) -> Result<Api, Error> {
+        let api = api.trusted_proxies(self.proxies()?);
+        Ok(match &self.api_keys {
+            Some(directory) => api.layer(ApiKeysLayer::open(directory)?),
+            None => api,
+        })
+    }
+
+    fn proxies(&self) -> Result<TrustedProxies, Error> {
+        let networks: Result<Vec<Network>, Error> = self
+            .trusted_proxies
+            .iter()
+            .map(|network| network.parse())
+            .collect();
+        let header = match self.forwarded_header {
+            true => ForwardingHeader::Forwarded,
+            false => ForwardingHeader::XForwardedFor,
+        };
+        Ok(TrustedProxies::new(networks?).header(header))
+    }
+}
+
 /// Which addresses of others are asked, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -177,4 +244,85 @@ impl Configuration for TlsConfig {
     }
 }
 
+impl Configuration for CallersConfig {
+    fn check(&self, wrong: &mut Wrong) {
+        for network in &self.trusted_proxies {
+            if let Err(error) = network.parse::<Network>() {
+                wrong.add("trusted_proxies", error.to_string());
+            }
+        }
+        if self.forwarded_header && self.trusted_proxies.is_empty() {
+            wrong.add(
+                "forwarded_header",
+                "there are no trusted_proxies that would write it",
+            );
+        }
+        if self.allow_without_keys && self.api_keys.is_some() {
+            wrong.add(
+                "allow_without_keys",
+                "there are api_keys, so that nobody comes in without",
+            );
+        }
+    }
+}
+
 impl Configuration for ReachConfig {}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use synapse_core::{
+        config::{Loaded, Loader},
+        testkit::Echo,
+    };
+
+    use super::*;
+
+    fn callers(variables: &[(&str, &str)]) -> Result<CallersConfig, String> {
+        let variables: Vec<(OsString, OsString)> = variables
+            .iter()
+            .map(|(name, value)| (format!("SYNAPSE_{name}").into(), value.into()))
+            .collect();
+        let loaded = Loader::<CallersConfig>::new().environment(variables).load();
+        loaded.map(Loaded::into_value).map_err(|wrong| wrong.to_string())
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        for (variables, key, says) in [
+            (
+                &[("TRUSTED_PROXIES", "10.0.0.0/8, localhost")][..],
+                "trusted_proxies",
+                "localhost",
+            ),
+            (
+                &[("FORWARDED_HEADER", "true")],
+                "forwarded_header",
+                "no trusted_proxies",
+            ),
+            (
+                &[("API_KEYS", "./api-keys"), ("ALLOW_WITHOUT_KEYS", "true")],
+                "allow_without_keys",
+                "nobody comes in without",
+            ),
+        ] {
+            let wrong = callers(variables).unwrap_err();
+            assert!(wrong.contains(key) && wrong.contains(says), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("api-keys");
+        let asks = [
+            ("API_KEYS", place.to_str().unwrap()),
+            ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+        ];
+        let api = callers(&asks).unwrap().apply(crate::router(Echo::new())).unwrap();
+        assert!(!api.is_open() && place.join("keys.json").is_file());
+        let api = callers(&[]).unwrap().apply(crate::router(Echo::new())).unwrap();
+        assert!(api.is_open());
+    }
+}

@@ -3,6 +3,7 @@
 //! - [`dialect`]: wire formats. [`OpenAi`] and [`Ollama`] read requests without copying them, edit them in place, and say
 //!   what each event of a reply is; what both can say is translated.
 //! - [`sse`]: cuts a stream of bytes into events, however it is split and whatever its line ends.
+//! - [`api_keys`]: who may ask, for which models, and how much; [`proxies`]: where a request came from.
 //! - [`client`]: [`OpenAiModule`] makes a module of an endpoint, [`HttpConnect`] one of a subnet's member.
 //! - [`router`]: a module as an [`Api`] that OpenAI's and Ollama's clients reach; [`serve`] and [`Server`] put it on a port, with a
 //!   bound on whatever a peer may cost.
@@ -23,12 +24,14 @@
 //! # }
 //! ```
 
+pub mod api_keys;
 pub mod client;
 #[cfg(feature = "config")]
 pub mod config;
 pub mod dialect;
 mod digest;
 pub mod headers;
+pub mod proxies;
 mod router;
 pub mod scores;
 mod serve;
@@ -38,6 +41,7 @@ pub mod status;
 pub mod tls;
 
 pub use self::{
+    api_keys::ApiKeysLayer,
     client::{HttpConnect, OpenAiModule, ScoresClient, SignedHttp},
     dialect::{Ollama, OpenAi},
     router::{Api, RouterBuilder, router},

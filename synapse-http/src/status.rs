@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | invalid, unsupported | 400 | `invalid_request_error` |
 //! | unauthenticated | 401 | `authentication_error` |
+//! | payment required | 402 | `insufficient_quota` |
 //! | forbidden | 403 | `permission_error` |
 //! | not found | 404 | `invalid_request_error` |
 //! | too large | 413 | `invalid_request_error` |
@@ -25,6 +26,7 @@ pub fn status(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Invalid | ErrorKind::Unsupported => StatusCode::BAD_REQUEST,
         ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorKind::PaymentRequired => StatusCode::PAYMENT_REQUIRED,
         ErrorKind::Forbidden => StatusCode::FORBIDDEN,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -44,6 +46,7 @@ pub fn openai_type(kind: ErrorKind) -> &'static str {
             "invalid_request_error"
         }
         ErrorKind::Unauthenticated => "authentication_error",
+        ErrorKind::PaymentRequired => "insufficient_quota",
         ErrorKind::Forbidden => "permission_error",
         ErrorKind::RateLimited => "rate_limit_error",
         ErrorKind::Overloaded => "overloaded_error",
@@ -82,7 +85,9 @@ pub(crate) fn kind_of_status(status: StatusCode) -> ErrorKind {
 /// A kind that another node of ours named, seen from the one who asked it for somebody else.
 pub(crate) fn seen_from_here(kind: ErrorKind) -> ErrorKind {
     match kind {
-        ErrorKind::Unauthenticated | ErrorKind::Forbidden => ErrorKind::Unavailable,
+        ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::PaymentRequired => {
+            ErrorKind::Unavailable
+        }
         ErrorKind::RateLimited => ErrorKind::Overloaded,
         other => other,
     }
@@ -94,7 +99,7 @@ pub(crate) fn read_retry_after(value: &HeaderValue) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(3600)))
 }
 
-const NAMES: [(&str, ErrorKind); 12] = [
+const NAMES: [(&str, ErrorKind); 13] = [
     ("invalid", ErrorKind::Invalid),
     ("unauthenticated", ErrorKind::Unauthenticated),
     ("forbidden", ErrorKind::Forbidden),
@@ -102,6 +107,7 @@ const NAMES: [(&str, ErrorKind); 12] = [
     ("too_large", ErrorKind::TooLarge),
     ("unsupported", ErrorKind::Unsupported),
     ("rate_limited", ErrorKind::RateLimited),
+    ("payment_required", ErrorKind::PaymentRequired),
     ("overloaded", ErrorKind::Overloaded),
     ("timeout", ErrorKind::Timeout),
     ("unavailable", ErrorKind::Unavailable),
@@ -130,7 +136,7 @@ pub(crate) fn kind_of_type(name: &str) -> Option<ErrorKind> {
         "invalid_request_error" => ErrorKind::Invalid,
         "rate_limit_error" | "overloaded_error" => ErrorKind::Overloaded,
         "timeout_error" => ErrorKind::Timeout,
-        "authentication_error" | "permission_error" => ErrorKind::Unavailable,
+        "authentication_error" | "permission_error" | "insufficient_quota" => ErrorKind::Unavailable,
         _ => return None,
     })
 }

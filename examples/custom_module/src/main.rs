@@ -19,6 +19,9 @@ struct Options {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:9000")]
     listen: String,
+    /// Serve on an address that other machines reach although nobody is asked for a key.
+    #[arg(long)]
+    allow_without_keys: bool,
     /// How often it says it.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
@@ -42,6 +45,7 @@ async fn run(options: Options) -> Result<(), Error> {
     let shout = Shout::new().slowly(options.times, Duration::from_millis(options.pause_ms));
     let server = Server::bind(&options.listen).await?;
     server
+        .allow_without_keys(options.allow_without_keys)
         .on_ready(|address| println!("ready http://{address}"))
         .serve(router(shout))
         .await

@@ -116,7 +116,15 @@ impl MinerConfig {
         wrong.within("server", |wrong| self.server.check(wrong));
         wrong.within("engine", |wrong| self.engine.check(wrong));
         wrong.within("access", |wrong| self.access.check(wrong));
-        wrong.within("scale", |wrong| self.scale.check(wrong));
+        wrong.within("scale", |wrong| {
+            self.scale.check(wrong);
+            if self.scale.max > 1 && !self.engine.is_scaled() {
+                wrong.add(
+                    "max",
+                    "there is one of this engine: several are for a container, and a llama_server that is started here",
+                );
+            }
+        });
         wrong.within("monitor", |wrong| self.monitor.check(wrong));
         wrong.within("breaker", |wrong| self.breaker.check(wrong));
         wrong.within("register", |wrong| self.register.check(wrong));

@@ -4,11 +4,11 @@
 //! cargo run -p openai_upstream -- --upstream https://api.openai.com --api-key "$OPENAI_API_KEY"
 //! ```
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Parser;
 use synapse_core::{Error, ModuleExt, layers::DeadlineLayer};
-use synapse_http::OpenAiModule;
+use synapse_http::{ApiKeysLayer, OpenAiModule};
 use synapse_validator::{Quota, RateLimitLayer, TraceLayer};
 use tower::ServiceBuilder;
 
@@ -24,6 +24,13 @@ struct Options {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: String,
+    /// The directory of API keys of its own callers, which the program `api_keys` makes; nobody is asked for one where this is
+    /// left out.
+    #[arg(long, value_name = "DIR")]
+    api_keys: Option<PathBuf>,
+    /// Serve on an address that other machines reach although nobody is asked for a key.
+    #[arg(long)]
+    allow_without_keys: bool,
     /// Requests that a caller may make a minute.
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     requests_per_minute: u64,
@@ -78,9 +85,14 @@ async fn run(options: Options) -> Result<(), Error> {
         )
         .attach(trace)
         .attach(limit);
+    let mut api = synapse_http::router(gateway);
+    if let Some(directory) = options.api_keys {
+        api = api.layer(ApiKeysLayer::open(directory)?);
+    }
     synapse_http::Server::bind(&options.listen)
         .await?
+        .allow_without_keys(options.allow_without_keys)
         .on_ready(|address| println!("ready http://{address}"))
-        .serve(synapse_http::router(gateway))
+        .serve(api)
         .await
 }

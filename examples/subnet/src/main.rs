@@ -37,6 +37,9 @@ struct Options {
     /// Where the gateway listens.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: String,
+    /// Serve on an address that other machines reach although nobody is asked for a key.
+    #[arg(long)]
+    allow_without_keys: bool,
     /// How many miners, each with an engine and a queue of its own.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=16))]
     miners: u16,
@@ -76,7 +79,9 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), Error> {
     // The address first: a port in use should not cost the time that a model takes to load.
-    let server = Server::bind(&options.listen).await?;
+    let server = Server::bind(&options.listen)
+        .await?
+        .allow_without_keys(options.allow_without_keys);
     let address = server.local_addr();
     let weights = progress::load(&options.model).await?;
 

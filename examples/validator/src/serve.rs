@@ -52,7 +52,7 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
     let (trace, count, limit) = (
         TraceLayer::new(),
         TokenCountLayer::new(tokenizers),
-        options.limits.layer(),
+        options.limits.layer()?,
     );
     let transcripts = options.transcripts.layer(&data.path().join("transcripts"))?;
     let ledger = ledger::open(&options, data.path())?;

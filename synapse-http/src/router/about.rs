@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::{Path, State, rejection::PathRejection},
     response::Response,
 };
@@ -12,10 +13,13 @@ use serde_json::{Value, json};
 use synapse_core::{Dialect as _, Error, ModelInfo, ModuleCapabilities, NodeId};
 
 use super::{refusal::refusal, routes::Served};
-use crate::dialect::Ollama;
+use crate::{api_keys::ModelScope, dialect::Ollama};
 
-pub(super) async fn models(State(served): State<Arc<Served>>) -> Response {
-    let capabilities = match claimed(&served) {
+pub(super) async fn models(
+    State(served): State<Arc<Served>>,
+    scope: Option<Extension<ModelScope>>,
+) -> Response {
+    let capabilities = match claimed(&served, scope) {
         Ok(capabilities) => capabilities,
         Err(early) => return refusal(&early),
     };
@@ -29,9 +33,10 @@ pub(super) async fn models(State(served): State<Arc<Served>>) -> Response {
 
 pub(super) async fn model(
     State(served): State<Arc<Served>>,
+    scope: Option<Extension<ModelScope>>,
     id: Result<Path<String>, PathRejection>,
 ) -> Response {
-    let capabilities = match claimed(&served) {
+    let capabilities = match claimed(&served, scope) {
         Ok(capabilities) => capabilities,
         Err(early) => return refusal(&early),
     };
@@ -42,7 +47,10 @@ pub(super) async fn model(
     }
 }
 
-pub(super) async fn capabilities(State(served): State<Arc<Served>>) -> Response {
+pub(super) async fn capabilities(
+    State(served): State<Arc<Served>>,
+    scope: Option<Extension<ModelScope>>,
+) -> Response {
     #[derive(Serialize)]
     struct Signed<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +58,7 @@ pub(super) async fn capabilities(State(served): State<Arc<Served>>) -> Response 
         #[serde(flatten)]
         capabilities: ModuleCapabilities,
     }
-    match claimed(&served) {
+    match claimed(&served, scope) {
         Ok(capabilities) => json_reply(&Signed {
             node_id: served.options.node_id.as_ref(),
             capabilities,
@@ -59,12 +67,19 @@ pub(super) async fn capabilities(State(served): State<Arc<Served>>) -> Response 
     }
 }
 
-/// What the module claims, once it is initialised: before that it may not know its own models.
-pub(super) fn claimed(served: &Served) -> Result<ModuleCapabilities, Error> {
+/// What the module claims, once it is initialised: before that it may not know its own models. Of those whoever asks hears
+/// of the ones that he may ask.
+pub(super) fn claimed(
+    served: &Served,
+    scope: Option<Extension<ModelScope>>,
+) -> Result<ModuleCapabilities, Error> {
     served.lifecycle.check()?;
     let mut capabilities = served.module.get_capabilities();
     if !served.options.ollama {
         capabilities.dialects.retain(|name| *name != Ollama.name());
+    }
+    if let Some(Extension(scope)) = scope {
+        scope.retain(&mut capabilities.models);
     }
     Ok(capabilities)
 }

@@ -1,6 +1,6 @@
 //! What is served: routes, and the module behind them.
 
-use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+use std::{any::Any, convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use axum::{extract::Request, middleware, response::IntoResponse, routing::Route};
 use synapse_core::{Error, InferenceModule, NodeId};
@@ -12,6 +12,8 @@ use super::{
     routes::{self, Served},
 };
 use crate::{
+    api_keys::ApiKeysLayer,
+    proxies::TrustedProxies,
     scores::Scores,
     signed::{self, Gate, Verifier},
 };
@@ -53,8 +55,12 @@ pub fn router(module: impl InferenceModule) -> Api {
 ///
 /// A request's body is JSON, plain or gzipped, and is validated before the module sees it. The extensions that layers put
 /// on the HTTP request become those of the [`Input`](synapse_core::Input); where none of them is a
-/// [`Caller`](synapse_core::Caller), the caller is the peer's address, `ip:…`, of IPv6 its /64. Behind a proxy everybody
-/// has the proxy's address and is one caller, with one quota: put a layer there that says who asks.
+/// [`Caller`](synapse_core::Caller), the caller is its address, `ip:…`, of IPv6 its /64: the same as
+/// [`ClientIp`](synapse_core::ClientIp). Behind a proxy everybody has the proxy's address and is one caller, with one quota,
+/// unless the API [knows the proxy](Self::trusted_proxies) or asks for [keys](crate::api_keys).
+///
+/// What a caller has left of its quota, where a layer says so ([`RateLimitStatus`](synapse_core::RateLimitStatus)), stands in
+/// the headers `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, as OpenAI's clients read them.
 #[derive(Clone)]
 #[must_use = "an API does nothing until it is served"]
 pub struct Api {
@@ -63,6 +69,8 @@ pub struct Api {
     metrics: axum::Router,
     lifecycle: Lifecycle,
     verifier: Option<Arc<Verifier>>,
+    proxies: TrustedProxies,
+    has_keys: bool,
 }
 
 impl Api {
@@ -75,7 +83,7 @@ impl Api {
     }
 
     /// Puts a layer of HTTP, such as authentication, around every route but `/health/*`, whose askers carry no keys.
-    /// The layer added last runs first.
+    /// The layer added last runs first. One that asks for keys is [`ApiKeysLayer`].
     pub fn layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<Route> + Clone + Send + Sync + 'static,
@@ -84,7 +92,14 @@ impl Api {
         <L::Service as Service<Request>>::Error: Into<Infallible> + 'static,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
+        self.has_keys |= (&layer as &dyn Any).is::<ApiKeysLayer>();
         self.routes = self.routes.layer(layer);
+        self
+    }
+
+    /// Takes these proxies' word for where a request came from. Nobody's, unless set: then it came from whoever connects.
+    pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.proxies = proxies;
         self
     }
 
@@ -155,8 +170,8 @@ impl Api {
 
     /// The routes alone, to embed elsewhere. Whoever does so owns the module's life: initialise it before, shut it
     /// down after, and wait for whatever [`ready_when`](Self::ready_when) names. They also see to the network: a
-    /// [`Server`](crate::Server) that is given these routes cannot tell that they demand signatures, and serves them without
-    /// TLS on any address unless it is [told not to](crate::Server::allow_plain_http).
+    /// [`Server`](crate::Server) that is given these routes cannot tell that they demand signatures or ask for no keys, and
+    /// serves them on any address, without TLS unless it is [told not to](crate::Server::allow_plain_http).
     pub fn into_router(self) -> axum::Router {
         self.into_parts().0
     }
@@ -164,6 +179,11 @@ impl Api {
     /// Whether it is for nodes alone.
     pub(crate) fn demands_signatures(&self) -> bool {
         self.verifier.is_some()
+    }
+
+    /// Whether whoever reaches it may ask its module, as far as is known here.
+    pub(crate) fn is_open(&self) -> bool {
+        self.lifecycle.has_module() && self.verifier.is_none() && !self.has_keys
     }
 
     pub(crate) fn into_parts(self) -> (axum::Router, Lifecycle) {
@@ -176,7 +196,9 @@ impl Api {
             }
             None => self.routes,
         };
-        let router = routes.merge(self.probes).layer(DoorLayer);
+        let router = routes.merge(self.probes).layer(DoorLayer {
+            proxies: self.proxies,
+        });
         (router, self.lifecycle)
     }
 }
@@ -190,6 +212,8 @@ impl From<axum::Router> for Api {
             metrics: axum::Router::new(),
             lifecycle: Lifecycle::of(None),
             verifier: None,
+            proxies: TrustedProxies::none(),
+            has_keys: false,
         }
     }
 }
@@ -205,6 +229,8 @@ impl fmt::Debug for Api {
         f.debug_struct("Api")
             .field("lifecycle", &self.lifecycle)
             .field("verifier", &self.verifier)
+            .field("has_keys", &self.has_keys)
+            .field("proxies", &self.proxies)
             .finish_non_exhaustive()
     }
 }
@@ -283,6 +309,8 @@ impl<M: InferenceModule> RouterBuilder<M> {
             metrics: routes::operators(served),
             lifecycle,
             verifier: None,
+            proxies: TrustedProxies::none(),
+            has_keys: false,
         }
     }
 }

@@ -11,28 +11,37 @@ use std::{
 
 use axum::{extract::Request, response::Response};
 use http::HeaderValue;
-use synapse_core::{Error, RequestId};
+use synapse_core::{ClientIp, Error, RequestId};
 use tower::{Layer, Service};
 
 use super::refusal::{in_ollamas_words, refusal};
-use crate::headers::REQUEST_ID;
+use crate::{PeerAddr, headers::REQUEST_ID, proxies::TrustedProxies};
 
 const LONGEST_ID: usize = 128;
 
-/// Gives each request its [`RequestId`], makes of a panic a reply, and says refusals of Ollama's routes in its words.
+/// Gives each request its [`RequestId`] and its [`ClientIp`], makes of a panic a reply, and says refusals of Ollama's routes in
+/// its words.
 #[derive(Debug, Clone)]
-pub(super) struct DoorLayer;
+pub(super) struct DoorLayer {
+    pub(super) proxies: TrustedProxies,
+}
 
 impl<S> Layer<S> for DoorLayer {
     type Service = Door<S>;
 
     fn layer(&self, inner: S) -> Door<S> {
-        Door(inner)
+        Door {
+            inner,
+            proxies: self.proxies.clone(),
+        }
     }
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Door<S>(S);
+pub(super) struct Door<S> {
+    inner: S,
+    proxies: TrustedProxies,
+}
 
 impl<S> Service<Request> for Door<S>
 where
@@ -44,17 +53,18 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(cx)
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let fresh = self.0.clone();
-        let mut ready = std::mem::replace(&mut self.0, fresh);
+        let fresh = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, fresh);
         let id = id_of(&request);
         let is_ollamas = request.uri().path().starts_with("/api/");
         request
             .extensions_mut()
             .insert(RequestId::from(id.to_str().unwrap_or_default()));
+        say_client(&self.proxies, &mut request);
         Box::pin(async move {
             let called = catch_unwind(AssertUnwindSafe(|| ready.call(request)));
             let mut response = match called {
@@ -68,6 +78,17 @@ where
                 response
             })
         })
+    }
+}
+
+/// Says where it came from. Who knows no proxies leaves what was said before, as by an API around this one.
+fn say_client(proxies: &TrustedProxies, request: &mut Request) {
+    let is_said = request.extensions().get::<ClientIp>().is_some();
+    if !(is_said && proxies.is_empty())
+        && let Some(PeerAddr(peer)) = request.extensions().get()
+    {
+        let address = proxies.household(peer.ip(), request.headers());
+        request.extensions_mut().insert(ClientIp(address));
     }
 }
 

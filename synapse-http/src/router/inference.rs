@@ -4,15 +4,16 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
-use synapse_core::{Caller, Deadline, Error, InferenceModule as _, Input, Output, RequestId, Task, Wire};
+use synapse_core::{
+    Caller, ClientIp, Deadline, Error, InferenceModule as _, Input, Output, RequestId, Task, Wire,
+};
 use tokio::time::{Duration, Instant};
 
 use super::{intake, ollama, refusal::refusal, reply, routes::Served};
 use crate::{
-    PeerAddr,
+    api_keys::ModelScope,
     dialect::{Form, Ollama, OpenAi},
     headers::{DEADLINE_MS, LONGEST_DEADLINE, REQUEST_ID},
-    serve::household,
 };
 
 /// The headers that go on with a request, besides its id: a trace. Everything else stays at this hop.
@@ -69,6 +70,9 @@ async fn run(served: &Served, ask: Ask, request: Request) -> Result<Response, Er
     input.view()?;
     if form == Form::Ollama {
         input = in_ollamas_sense(served, input)?;
+    }
+    if let Some(scope) = parts.extensions.get::<ModelScope>() {
+        scope.check(input.model()?)?;
     }
     let id = parts.extensions.get::<RequestId>().map_or("", RequestId::as_str);
     let asked = reply::Asked::of(form, &input, id)?;
@@ -179,13 +183,13 @@ fn deadline(headers: &HeaderMap) -> Result<Option<Deadline>, Error> {
     }
 }
 
-/// By address, where no layer said who it is; of IPv6 by its /64, which is what one customer has.
+/// By address, where no layer said who it is.
 fn caller(parts: &Parts) -> Option<Caller> {
     if parts.extensions.get::<Caller>().is_some() {
         return None;
     }
-    let PeerAddr(peer) = parts.extensions.get()?;
-    Some(Caller::new(match household(peer.ip()) {
+    let ClientIp(address) = parts.extensions.get()?;
+    Some(Caller::new(match *address {
         IpAddr::V6(network) => format!("ip:{network}/64"),
         address => format!("ip:{address}"),
     }))

@@ -134,6 +134,11 @@ impl Lifecycle {
         }
     }
 
+    /// Whether there is anybody to ask.
+    pub(super) fn has_module(&self) -> bool {
+        self.module.is_some()
+    }
+
     /// What there is to say without asking the module.
     pub(super) fn health(&self) -> Health {
         let (stage, since) = *self.stage();

@@ -9,6 +9,7 @@ mod intake;
 mod lifecycle;
 mod metrics;
 mod ollama;
+mod rate_limit;
 mod refusal;
 mod reply;
 mod routes;

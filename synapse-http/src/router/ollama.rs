@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Body,
     extract::{Request, State},
     response::Response,
@@ -21,6 +21,7 @@ use super::{
     refusal::refusal,
     routes::{self, Served, infer},
 };
+use crate::api_keys::ModelScope;
 
 /// The Ollama whose API is spoken here: clients compare it with what they need.
 const VERSION: &str = "0.32.0";
@@ -71,20 +72,24 @@ async fn version() -> Response {
     json_reply(&json!({"version": VERSION, "synapse": env!("CARGO_PKG_VERSION")}))
 }
 
-async fn tags(State(served): State<Arc<Served>>) -> Response {
-    models(&served, |_| {})
+async fn tags(State(served): State<Arc<Served>>, scope: Option<Extension<ModelScope>>) -> Response {
+    models(&served, scope, |_| {})
 }
 
 /// Whoever serves a model loads it when it is asked: all of them run, as far as a client can tell.
-async fn running(State(served): State<Arc<Served>>) -> Response {
-    models(&served, |shown| {
+async fn running(State(served): State<Arc<Served>>, scope: Option<Extension<ModelScope>>) -> Response {
+    models(&served, scope, |shown| {
         let length = shown["details"].get("context_length").cloned();
         shown.extend(length.map(|length| ("context_length".to_owned(), length)));
     })
 }
 
-fn models(served: &Served, add: impl Fn(&mut Map<String, Value>)) -> Response {
-    match claimed(served) {
+fn models(
+    served: &Served,
+    scope: Option<Extension<ModelScope>>,
+    add: impl Fn(&mut Map<String, Value>),
+) -> Response {
+    match claimed(served, scope) {
         Ok(capabilities) => {
             let models: Vec<Value> = capabilities
                 .models
@@ -102,14 +107,20 @@ fn models(served: &Served, add: impl Fn(&mut Map<String, Value>)) -> Response {
 }
 
 async fn show(State(served): State<Arc<Served>>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    match shown(&served, &parts.headers, body).await {
+    let (mut parts, body) = request.into_parts();
+    let scope = parts.extensions.remove().map(Extension);
+    match shown(&served, scope, &parts.headers, body).await {
         Ok(response) => response,
         Err(error) => refusal(&error),
     }
 }
 
-async fn shown(served: &Served, headers: &HeaderMap, body: Body) -> Result<Response, Error> {
+async fn shown(
+    served: &Served,
+    scope: Option<Extension<ModelScope>>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Error> {
     #[derive(Deserialize)]
     struct Question {
         #[serde(default)]
@@ -118,7 +129,7 @@ async fn shown(served: &Served, headers: &HeaderMap, body: Body) -> Result<Respo
         #[serde(default)]
         name: Option<String>,
     }
-    let capabilities = claimed(served)?;
+    let capabilities = claimed(served, scope)?;
     let limit = served.options.max_body_bytes.min(LONGEST_QUESTION);
     let body = intake::read(headers, body, limit).await?;
     let question: Question = serde_json::from_slice(&body).map_err(|error| {

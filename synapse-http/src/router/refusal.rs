@@ -4,12 +4,13 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use synapse_core::Error;
 
+use super::rate_limit;
 use crate::{
     dialect::{ollama, openai},
     status::{retry_after, status},
 };
 
-/// The reply that says `error`: its status, OpenAI's body, and when to come back where that is known. The error itself is
+/// The reply that says `error`: its status, OpenAI's body, and when to come back and what is left where that is known. The error itself is
 /// among its extensions, for [`in_ollamas_words`].
 pub(crate) fn refusal(error: &Error) -> Response {
     let mut response = Response::new(openai::error_body(error).into());
@@ -20,6 +21,7 @@ pub(crate) fn refusal(error: &Error) -> Response {
     if let Some(seconds) = retry_after(error) {
         headers.insert(header::RETRY_AFTER, seconds);
     }
+    rate_limit::say_refused(headers, error);
     response
 }
 

@@ -2,9 +2,9 @@
 
 use axum::{body::Body as HttpBody, response::Response};
 use http::{HeaderName, HeaderValue, header};
-use synapse_core::{Body, Error, Framing, Head, Input, Output, QueueWait};
+use synapse_core::{Body, Error, Framing, Head, Input, Output, QueueWait, RateLimitStatus};
 
-use super::{api::Options, stream, whole};
+use super::{api::Options, rate_limit, stream, whole};
 use crate::{
     dialect::{Form, OpenAi, ReplyShape},
     headers::{MINER, QUEUE_POSITION, QUEUE_WAIT_MS},
@@ -65,6 +65,9 @@ pub(super) async fn respond(output: Output, asked: Asked, options: &Options) -> 
     };
     name_miner(&mut response, &head, options);
     say_wait(&mut response, &head);
+    if let Some(status) = head.extensions().get::<RateLimitStatus>() {
+        rate_limit::say(response.headers_mut(), status);
+    }
     Ok(response)
 }
 

@@ -18,6 +18,7 @@ mod activity;
 mod bind;
 mod body;
 mod connection;
+mod exposure;
 mod head;
 mod limits;
 mod message;

@@ -14,6 +14,7 @@ use super::{
     accept::Acceptor,
     bind::listen,
     connection::connection,
+    exposure::Exposure,
     limits::Limits,
     stop::{Signals, Stop},
 };
@@ -55,7 +56,7 @@ pub struct Server {
     address: SocketAddr,
     limits: Limits,
     tls: Option<ServerTls>,
-    plain_http: Option<bool>,
+    exposure: Exposure,
     stop: Option<Stop>,
     on_ready: Option<Box<dyn FnOnce(SocketAddr) + Send>>,
     on_draining: Option<Box<dyn FnOnce() + Send>>,
@@ -90,7 +91,7 @@ impl Server {
             listener,
             limits: Limits::default(),
             tls: None,
-            plain_http: None,
+            exposure: Exposure::default(),
             stop: None,
             on_ready: None,
             on_draining: None,
@@ -120,7 +121,18 @@ impl Server {
     /// any other is: it may well stand behind a proxy that ends TLS. `true` is for private networks and for such proxies;
     /// `false` makes a gateway refuse, too.
     pub fn allow_plain_http(mut self, allowed: bool) -> Self {
-        self.plain_http = Some(allowed);
+        self.exposure.plain_http = Some(allowed);
+        self
+    }
+
+    /// Whether to serve a module on an address that other machines reach although its API asks for no
+    /// [keys](crate::ApiKeysLayer) and demands no signatures; where not, as long as this is not set, [`serve`](Self::serve)
+    /// refuses with `keys_missing`. An address of loopback is served either way.
+    ///
+    /// `true` is for networks where everybody may ask, and for an API whose keys somebody else looks at: a layer of your own,
+    /// or a proxy.
+    pub fn allow_without_keys(mut self, allowed: bool) -> Self {
+        self.exposure.without_keys = allowed;
         self
     }
 
@@ -215,12 +227,14 @@ impl Server {
     /// # Errors
     /// `plain_http_refused` where there is no TLS, the address is not of loopback, and the API demands signatures or
     /// plain HTTP is [not allowed](Self::allow_plain_http); an API that demands none is served unless that says no.
+    /// `keys_missing` where the address is not of loopback, and the API asks whoever reaches it for nothing, unless that is
+    /// [allowed](Self::allow_without_keys).
     /// What the module's `initialize` or `shutdown` said, and whatever else the API [waits for](Api::ready_when), with the
     /// code `shutdown_timeout` where the module's shutdown did not end in time, and `shutdown_interrupted` where a further
     /// signal ended it.
     pub async fn serve(self, api: impl Into<Api>) -> Result<(), Error> {
         let api = api.into();
-        self.check_secrecy(&api)?;
+        self.exposure.check(self.address, self.tls.is_some(), &api)?;
         let (router, lifecycle) = api.into_parts();
         let stop = match self.stop {
             Some(stop) => stop,
@@ -252,21 +266,6 @@ impl Server {
         }
         run.drain().await;
         served.and(run.shut_down(&lifecycle).await)
-    }
-
-    fn check_secrecy(&self, api: &Api) -> Result<(), Error> {
-        let plain_http = self.plain_http.unwrap_or(!api.demands_signatures());
-        if plain_http || self.tls.is_some() || self.address.ip().is_loopback() {
-            return Ok(());
-        }
-        Err(Error::invalid(
-            "plain_http_refused",
-            format!(
-                "an API would be served on {} without TLS, and everybody on the way could read it",
-                self.address
-            ),
-        )
-        .with_hint("serve with TLS, bind 127.0.0.1, or allow plain HTTP where the network itself is private"))
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
+mod api_keys;
+mod api_keys_change;
 mod changes;
 mod client;
 mod dialect;
@@ -11,6 +13,8 @@ mod look;
 mod modules;
 mod ollama;
 mod pipelining;
+mod proxies;
+mod rate_limit;
 mod replies;
 mod router;
 mod routes;

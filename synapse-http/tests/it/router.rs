@@ -11,7 +11,7 @@ use synapse_core::{
     Body, Caller, Deadline, Delta, FinishReason, Input, Output, RequestId,
     testkit::{Echo, Scripted},
 };
-use synapse_http::{Api, PeerAddr, router};
+use synapse_http::{Api, PeerAddr, proxies::TrustedProxies, router};
 use tokio::time::Instant;
 
 use super::server::{PATIENCE, chat, start};
@@ -259,14 +259,15 @@ async fn a_listed_header_travels_and_no_other() {
 #[tokio::test]
 async fn a_caller_without_a_name_is_its_network() {
     for (address, caller) in [
-        ("192.0.2.7:80", "ip:192.0.2.7"),
-        ("[::ffff:192.0.2.7]:80", "ip:192.0.2.7"),
-        ("[2001:db8:1:2:3:4:5:6]:80", "ip:2001:db8:1:2::/64"),
+        ("192.0.2.7", "ip:192.0.2.7"),
+        ("::ffff:192.0.2.7", "ip:192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "ip:2001:db8:1:2::/64"),
     ] {
         let (module, kept) = keeps();
-        let peer = PeerAddr(address.parse().unwrap());
-        let server = start(router(module).layer(axum::Extension(peer))).await;
-        server.post(CHAT, &chat(false)).await;
+        let near = TrustedProxies::new(["127.0.0.1".parse().unwrap()]);
+        let server = start(router(module).trusted_proxies(near)).await;
+        let header = format!("x-forwarded-for: {address}\r\n");
+        server.post_with(CHAT, &header, chat(false).as_bytes()).await;
         let input = kept.lock().unwrap().take().unwrap();
         assert_eq!(input.extensions().get::<Caller>().unwrap().id().as_str(), caller);
     }

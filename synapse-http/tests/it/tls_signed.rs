@@ -88,9 +88,10 @@ async fn an_api_is_served_in_plain_text_to_other_machines_unless_it_is_for_nodes
     let tls = NodeTls::new(key("//Charlie")).await.unwrap();
     type Tune = Box<dyn Fn(Server) -> Server>;
     let with_tls: Tune = Box::new(move |server| server.tls(tls.clone()));
+    let open = |server: Server| server.allow_without_keys(true);
     let allowed: Tune = Box::new(|server| server.allow_plain_http(true));
-    let plain: Tune = Box::new(|server| server);
-    let told: Tune = Box::new(|server| server.allow_plain_http(false));
+    let plain: Tune = Box::new(open);
+    let told: Tune = Box::new(move |server| open(server).allow_plain_http(false));
     for (address, tune, signed, code) in [
         ("0.0.0.0:0", &plain, true, Some("plain_http_refused")),
         ("0.0.0.0:0", &with_tls, true, None),

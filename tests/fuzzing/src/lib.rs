@@ -4,6 +4,8 @@
 //! # Panics
 //! Every function here panics where what must hold does not.
 
+mod door;
+mod ledger;
 mod signed;
 
 use std::time::UNIX_EPOCH;
@@ -18,7 +20,7 @@ use synapse_http::{
     tls::NodeClaim,
 };
 
-pub use self::signed::signed_headers;
+pub use self::{door::door_headers, ledger::ledger_segment, signed::signed_headers};
 
 /// A request body: read, edited, read again. The first byte chooses the task.
 pub fn openai_request(data: &[u8]) {

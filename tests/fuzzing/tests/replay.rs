@@ -52,6 +52,16 @@ fn the_corpus_of_signed_headers() {
 }
 
 #[test]
+fn the_corpus_of_headers_at_the_door() {
+    replay("door_headers", fuzzing::door_headers);
+}
+
+#[test]
+fn the_corpus_of_ledger_segments() {
+    replay("ledger_segment", fuzzing::ledger_segment);
+}
+
+#[test]
 fn the_corpus_of_certificates() {
     replay("node_certificate", fuzzing::node_certificate);
 }
@@ -63,8 +73,10 @@ proptest! {
         fuzzing::openai_reply(&data);
         fuzzing::ollama_request(&data);
         fuzzing::ollama_reply(&data);
+        fuzzing::ledger_segment(&data);
         fuzzing::sse(&data);
         fuzzing::signed_headers(&data);
+        fuzzing::door_headers(&data);
         fuzzing::signed_transaction(&data);
     }
 
@@ -73,6 +85,13 @@ proptest! {
         let mut certificate = include_bytes!("../../../fuzz/corpus/node_certificate/sr25519").to_vec();
         *at.get_mut(&mut certificate) = byte;
         fuzzing::node_certificate(&certificate);
+    }
+
+    #[test]
+    fn bytes_that_look_like_headers_at_the_door(
+        parts in prop::collection::vec(prop::sample::select(vec!["for=", "\"", ",", ";", "\n", "10.0.0.1", "1.2.3.4", ":80", "[::1]", "unknown", " ", "\\", "Bearer ", "sk-syn-", "0a"]), 0..30),
+    ) {
+        fuzzing::door_headers(parts.concat().as_bytes());
     }
 
     #[test]

@@ -55,7 +55,8 @@ pub(crate) struct EngineConfig {
     /// With ollama: how long a model stays in memory after its last request; Ollama's own 5 minutes where this is left out.
     #[schemars(extend("x-flag" = "keep-alive", "x-example" = "1h", "x-restart" = true))]
     pub(crate) keep_alive: Option<Period>,
-    /// With llama: the name that requests use for the model; that of its file where this is left out.
+    /// With llama, and a llama_server that is started: the name that requests use for the model; that of its file where this
+    /// is left out.
     #[schemars(extend("x-flag" = "model-id", "x-value" = "NAME", "x-example" = "smollm2-135m", "x-restart" = true))]
     pub(crate) model_id: Option<String>,
     /// With upstream, llama_server and vllm: the environment variable with the key that the endpoint wants.
@@ -132,7 +133,7 @@ impl EngineConfig {
             ("threads", self.threads.is_some(), &["llama", "llama_server"]),
             ("gpus", !self.gpus.is_empty(), &STARTED),
             ("keep_alive", self.keep_alive.is_some(), &["ollama"]),
-            ("model_id", self.model_id.is_some(), &["llama"]),
+            ("model_id", self.model_id.is_some(), &["llama", "llama_server"]),
             (
                 "upstream_key_env",
                 self.upstream_key_env.is_some(),
@@ -149,6 +150,7 @@ impl EngineConfig {
         let of_started = [
             ("threads", self.threads.is_some()),
             ("gpus", !self.gpus.is_empty()),
+            ("model_id", self.model_id.is_some()),
         ];
         for (option, _) in of_started.iter().filter(|(_, is_set)| *is_set) {
             if STARTED.contains(&kind) && !is_started {
@@ -173,6 +175,11 @@ impl EngineConfig {
                 "its program is started here, so the address is http://127.0.0.1:PORT",
             );
         }
+    }
+
+    /// Whether there can be several of it.
+    pub(crate) fn is_scaled(&self) -> bool {
+        self.is_contained() || (self.llama_server.is_some() && self.start.is_some())
     }
 
     /// Where an engine that is started here is to listen; `None` where its address is on no port of this machine.

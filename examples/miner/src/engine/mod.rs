@@ -136,6 +136,11 @@ impl EngineConfig {
     ) -> Result<Box<dyn InferenceModule>, Error> {
         let model = self.models.first().map(String::as_str).unwrap_or_default();
         let mut spec = self.started(EngineSpec::llama_server(program, model), around);
+        // A server names its model by the file's whole path, unless it is told: that would tell everybody of this machine.
+        let of_file = || Path::new(model).file_stem()?.to_str();
+        if let Some(name) = self.model_id.as_deref().or_else(of_file) {
+            spec = spec.args(["--alias", name]);
+        }
         if let Some(tokens) = self.context {
             spec = spec.context(tokens);
         }
