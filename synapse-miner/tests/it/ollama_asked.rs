@@ -254,6 +254,19 @@ async fn a_refusal_that_quotes_the_caller_is_no_failure_of_the_engine() {
 }
 
 #[tokio::test]
+async fn a_schema_that_it_cannot_read_is_no_failure_of_the_engine() {
+    let fake = ollama(&["smollm2:latest"]).await;
+    let module = module(&fake, |builder| builder).await;
+    let said = json!({"error": "invalid JSON schema in format"}).to_string();
+    fake.set("/api/chat", 500, &said);
+    let error = refused(&module, native(hi().to_string())).await;
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Invalid, "invalid_schema")
+    );
+}
+
+#[tokio::test]
 async fn what_a_program_asks_in_ollamas_own_words_goes_in_them() {
     let fake = ollama(&["smollm2:latest"]).await;
     let module = module(&fake, |builder| builder).await;

@@ -15,7 +15,7 @@ const REQUEST: [&str; 19] = [
     "'messages' is required",
     "\"json_schema\": ",
     "\"prompt\" is required",
-    "------------\nWhile executing",
+    "------------",
     "Cannot specify grammar with tools",
     "Cannot use both json_schema and grammar",
     "Error: 'lora' must be",
@@ -38,8 +38,8 @@ const TOLD: usize = 200;
 /// The caller's fault, where llama-server answered 500 about a request that no slot took: the server is as well as before,
 /// and another one would say the same. `None` of every other error.
 pub(super) fn of_request(error: &Error) -> Option<Error> {
-    let upstream =
-        Upstream::of(error).filter(|upstream| upstream.status() == Some(StatusCode::INTERNAL_SERVER_ERROR))?;
+    let upstream = Upstream::of(error)
+        .filter(|upstream| upstream.status() == Some(StatusCode::INTERNAL_SERVER_ERROR))?;
     let said = upstream.said()?.trim_start();
     let begins = |with: &[&str]| with.iter().any(|start| said.starts_with(start));
     if begins(&MODEL_CANNOT) {
@@ -55,6 +55,9 @@ pub(super) fn of_request(error: &Error) -> Option<Error> {
     // A template's own words stand last, after where in it they come from.
     let said = said.rsplit("Error: ").next().unwrap_or(said);
     let told: String = said.chars().take(TOLD).collect();
-    let refusal = Error::invalid("upstream_refused", format!("llama-server refuses the request: {told}"));
+    let refusal = Error::invalid(
+        "upstream_refused",
+        format!("llama-server refuses the request: {told}"),
+    );
     Some(refusal.with_source(error.clone()))
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use synapse_core::{Capacity, InferenceModule as _, Input, Message};
+use serde_json::json;
+use synapse_core::{Capacity, ErrorKind, InferenceModule as _, Input, Message};
 use synapse_http::OpenAiModule;
 use synapse_miner::inference::LlamaServerModule;
 use tokio::time::{sleep, timeout};
@@ -51,6 +52,49 @@ async fn requests_of_ours_are_what_it_is_busy_with_where_it_is_too_late_to_say()
     assert_eq!(health.capacity(), Some(Capacity::new(2, 2).with_waiting(1)));
     for request in requests {
         request.abort();
+    }
+}
+
+/// Whatever a caller can have a server answer 500 to would else open the breaker for everybody.
+#[tokio::test]
+async fn what_it_cannot_read_is_no_failure_of_the_engine() {
+    let fake = server("").await;
+    let module = LlamaServerModule::connect(fake.url()).await.unwrap();
+    let template = "\n------------\nWhile executing CallExpression at line 1, column 9 in source:\n{{ raise }}\nError: Jinja Exception: roles must alternate";
+    let cases = [
+        (
+            "image input is not supported - hint: you may need to provide the mmproj",
+            ErrorKind::Unsupported,
+            "model_cannot",
+        ),
+        (
+            "Unknown reasoning format: zz",
+            ErrorKind::Invalid,
+            "upstream_refused",
+        ),
+        (
+            "Cannot use both json_schema and grammar",
+            ErrorKind::Invalid,
+            "upstream_refused",
+        ),
+        (template, ErrorKind::Invalid, "upstream_refused"),
+        ("Compute error.", ErrorKind::Broken, "upstream_failed"),
+        // The caller's words, not the server's.
+        (
+            "failed to decode: image input is not supported",
+            ErrorKind::Broken,
+            "upstream_failed",
+        ),
+    ];
+    for (said, kind, code) in cases {
+        let body = json!({"error": {"code": 500, "message": said, "type": "server_error"}});
+        fake.set("/v1/chat/completions", 500, &body.to_string());
+        let asked = module
+            .run_inference(Input::chat("m", [Message::user("Hi")]))
+            .await;
+        let error = asked.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (kind, code), "{said}: {error}");
+        assert!(!error.message().contains("{{"), "{error}");
     }
 }
 
