@@ -4,6 +4,8 @@
 //! his users' consent) puts a [`TranscriptLayer`] into his stack: what it keeps is [redacted](redact), readable by the
 //! operator's own account only, and deleted after a time.
 
+#[cfg(feature = "config")]
+mod config;
 mod redact;
 mod store;
 
@@ -21,6 +23,8 @@ use synapse_core::{
 };
 use tower::Layer;
 
+#[cfg(feature = "config")]
+pub use self::config::TranscriptsConfig;
 pub use self::redact::redact;
 use self::store::Store;
 

@@ -151,7 +151,7 @@ impl Files {
             Some(open) if open.day == today => open,
             _ => {
                 forget(&self.directory, self.keep)?;
-                let path = self.directory.join(format!("{}.jsonl", today));
+                let path = self.directory.join(format!("{today}.jsonl"));
                 let file = OpenOptions::new()
                     .append(true)
                     .create(true)

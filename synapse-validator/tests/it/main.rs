@@ -2,11 +2,29 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod accounting;
+mod accounting_reference;
+mod accounting_stack;
 mod backtest;
+mod billing;
+#[cfg(feature = "config")]
+mod billing_config;
 mod evidence;
 mod evidence_stored;
 mod fleet;
 mod format;
+mod ledger;
+mod ledger_disk;
+#[cfg(feature = "failpoints")]
+mod ledger_faults;
+mod ledger_fiu;
+mod ledger_kills;
+mod ledger_layer;
+mod ledger_layer_limits;
+mod ledger_layer_stored;
+mod ledger_layer_terms;
+mod ledger_query;
+mod ledger_recovery;
 mod log;
 mod node;
 mod node_chain;
@@ -30,6 +48,7 @@ mod pool_start;
 mod pool_witness;
 mod rate_limit;
 mod rate_limit_exact;
+mod rate_limit_scopes;
 mod rate_limit_settlement;
 mod score;
 mod score_agreement;
@@ -38,8 +57,14 @@ mod score_buying;
 mod score_fleet;
 mod simulation;
 mod state;
+mod transcript;
 #[cfg(feature = "failpoints")]
 mod state_power;
 mod token_count;
+mod token_count_bounds;
+mod token_count_claims;
+#[cfg(feature = "tokenizer-json")]
+mod token_count_json;
+mod token_count_loading;
 mod trace;
 mod weights;
