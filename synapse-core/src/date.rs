@@ -102,7 +102,9 @@ impl Date {
         }
     }
 
-    fn from_civil(year: u32, month: u32, day: u32) -> Option<Self> {
+    /// The day of this year, month from 1 and day from 1; `None` where the calendar has no such day, or it is before 1970.
+    #[must_use]
+    pub fn from_civil(year: u32, month: u32, day: u32) -> Option<Self> {
         if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
             return None;
         }

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use synapse_core::config::{Configuration, Period};
 
-use crate::{MinerPool, Quota, RateLimitLayer, StandardPolicy, score::StandardSettings};
+pub use crate::rate_limit::config::{AwayConfig, LimitsConfig, RedisConfig, WindowsConfig};
+use crate::{MinerPool, StandardPolicy, score::StandardSettings};
 
 /// The miners, and how they are chosen and looked after.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,56 +45,6 @@ impl PoolConfig {
             .probe_interval(self.health_every.get())
             .startup_wait(self.startup_wait.get())
             .drain(self.drain.get())
-    }
-}
-
-/// What a caller may ask for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct LimitsConfig {
-    /// Requests that a caller may make a minute.
-    #[schemars(range(min = 1, max = 1_000_000_000), extend("x-flag" = "requests-per-minute"))]
-    pub requests_per_minute: u64,
-    /// Tokens that a caller may use a day, prompts and replies together.
-    #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-flag" = "tokens-per-day"))]
-    pub tokens_per_day: u64,
-    /// Tokens that a reply may have where the request does not say.
-    #[schemars(range(min = 1, max = 1_000_000), extend("x-flag" = "default-max-tokens", "x-restart" = true))]
-    pub default_max_tokens: u32,
-    /// Callers that are told apart at once; a further one is refused.
-    #[schemars(range(min = 1, max = 100_000_000), extend("x-flag" = "max-callers", "x-restart" = true))]
-    pub max_callers: usize,
-    /// When a request is ended, whole reply included.
-    #[schemars(extend("x-flag" = "deadline", "x-least" = "1s", "x-most" = "1d", "x-restart" = true))]
-    pub deadline: Period,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            requests_per_minute: 600,
-            tokens_per_day: 2_000_000,
-            default_max_tokens: 4096,
-            max_callers: 100_000,
-            deadline: Period::seconds(600),
-        }
-    }
-}
-
-impl LimitsConfig {
-    /// What a caller may ask for.
-    #[must_use]
-    pub fn quota(&self) -> Quota {
-        Quota::requests_per_minute(self.requests_per_minute).and(Quota::tokens_per_day(self.tokens_per_day))
-    }
-
-    /// The layer that holds callers to it.
-    #[must_use]
-    pub fn layer(&self) -> RateLimitLayer {
-        RateLimitLayer::per_caller(self.quota())
-            .default_max_tokens(self.default_max_tokens)
-            .max_callers(self.max_callers)
     }
 }
 
@@ -180,8 +131,6 @@ impl ScoreConfig {
 }
 
 impl Configuration for PoolConfig {}
-
-impl Configuration for LimitsConfig {}
 
 impl Configuration for ProbeConfig {}
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod backtest;
+pub mod billing;
 #[cfg(feature = "config")]
 pub mod config;
 pub mod evidence;
@@ -13,11 +14,14 @@ pub mod score;
 pub mod state;
 pub mod token_count;
 pub mod trace;
+pub mod transcript;
 pub mod weights;
 
 pub use self::{
+    billing::PriceBook,
     evidence::EvidenceLog,
     judge::{StandardValidator, Validator},
+    ledger::{Ledger, LedgerLayer},
     node::ValidatorNode,
     pool::{MinerPool, P2c, PeakEwma},
     rate_limit::{Quota, RateLimitLayer},

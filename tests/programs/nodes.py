@@ -151,6 +151,11 @@ def cases(work, taken, model):
     yield "no engine", *miner()
     yield "two engines", *miner("--custom", llama=model)
     yield "an option of another engine", *miner("--custom", threads="2")
+    ollama = "http://127.0.0.1:9"
+    yield "several of an engine that there is one of", *miner(ollama=ollama, max_replicas="2")
+    yield "a program for an engine that is not started here", *miner(vllm=ollama, start="vllm")
+    yield "threads of an engine that has none", *miner(ollama=ollama, threads="1")
+    yield "GPUs of an engine that runs already", *miner(ollama=ollama, gpus="0")
     yield "a miner without a key", *miner("--custom", key="nobody")
     yield "a miner with a wrong passphrase", *miner("--custom", passphrase_file=work / "another-passphrase")
     yield "a miner without a passphrase", "miner", ["--keys", work / "keys", "--key", "node", "--custom", "--data-dir", work / "miner"]

@@ -2,7 +2,7 @@
 
 use node_args::table::{Column, Look, Page, Span, Table};
 use serde_json::{Value, json};
-use synapse_core::{CallerId, Error, Micros};
+use synapse_core::{CallerId, Error, KeyId, Micros, NodeId};
 use synapse_validator::ledger::{Account, Outcome, Report, Row, Totals, show_time};
 
 /// Prints the text, or the value.
@@ -62,10 +62,10 @@ fn cells(row: &Row) -> [Span; 10] {
     [
         row.ended
             .map_or_else(|| Span::new("-"), |at| Span::new(show_time(at))),
-        name(row.caller.as_ref().map(|caller| caller.as_str())),
-        name(row.key.as_ref().map(|key| key.as_str())),
+        name(row.caller.as_ref().map(CallerId::as_str)),
+        name(row.key.as_ref().map(KeyId::as_str)),
         Span::new(&row.model),
-        name(row.miner.as_ref().map(|miner| miner.as_str())),
+        name(row.miner.as_ref().map(NodeId::as_str)),
         tokens(row.prompt_tokens, row.is_exact),
         tokens(row.completion_tokens, row.is_exact),
         Span::new(row.charge.to_string()),

@@ -28,9 +28,10 @@ pub(crate) struct ValidatorConfig {
     /// Judge the miners, and submit weights for them; without, it is a gateway alone.
     #[schemars(extend("x-restart" = true))]
     pub(crate) judge: bool,
-    /// Models, and the GGUF file of each whose tokenizer counts its tokens. Others' are estimated.
-    #[schemars(extend("x-flag" = "tokenizer", "x-value" = "MODEL=FILE.gguf", "x-restart" = true))]
-    pub(crate) tokenizers: BTreeMap<String, PathBuf>,
+    /// Models, and what counts the tokens of each: a GGUF file, a tokenizer.json, or one of OpenAI's vocabularies, o200k_base and
+    /// cl100k_base. OpenAI's own models are known; others' tokens are estimated.
+    #[schemars(extend("x-flag" = "tokenizer", "x-value" = "MODEL=SOURCE", "x-restart" = true))]
+    pub(crate) tokenizers: BTreeMap<String, String>,
     /// The node's key, and what unlocks it.
     pub(crate) key: KeyConfig,
     /// The chain and the subnet that it belongs to.
@@ -90,6 +91,7 @@ impl Configuration for ValidatorConfig {
             self.callers.check(wrong);
             self.callers.check_open(&self.server, wrong);
         });
+        wrong.within("limits", |wrong| self.limits.check(wrong));
         wrong.within("billing", |wrong| self.billing.check(wrong));
         check_endpoint(wrong, "advertise", self.advertise.as_deref());
         if self.tls.certificate.is_none() {

@@ -1,47 +1,65 @@
 //! What counts the tokens of which model.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use synapse_core::Error;
-use synapse_validator::Tokenizers;
+use synapse_validator::{Tokenizers, token_count::OpenAiVocabulary};
 
-/// The tokenizers of these models. Says what is counted how.
-pub(crate) async fn load(sources: &BTreeMap<String, PathBuf>) -> Result<Tokenizers, Error> {
+/// The tokenizers of these models, beside those of OpenAI's own. Says what is counted how.
+pub(crate) async fn load(sources: &BTreeMap<String, String>) -> Result<Tokenizers, Error> {
     let mut tokenizers = Tokenizers::new();
-    for (model, file) in sources {
-        tokenizers = add(tokenizers, model, file).await?;
-        eprintln!("tokens of {model} are counted with {}", file.display());
+    for (model, source) in sources {
+        tokenizers = add(tokenizers, model, source)?;
+    }
+    // What an operator names must be there before anybody asks; OpenAI's wait until somebody does.
+    tokenizers.load().await?;
+    for (model, source) in sources {
+        eprintln!("tokens of {model} are counted with {source}");
     }
     let others = if sources.is_empty() { "all" } else { "other" };
-    eprintln!("tokens of {others} models are estimated from the length of the text");
-    Ok(tokenizers)
+    eprintln!("tokens of {others} models are estimated from the length of the text, but for OpenAI's");
+    Ok(tokenizers.with_openai_models())
+}
+
+fn add(tokenizers: Tokenizers, model: &str, source: &str) -> Result<Tokenizers, Error> {
+    if let Ok(vocabulary) = source.parse::<OpenAiVocabulary>() {
+        return Ok(tokenizers.with_openai(model, vocabulary));
+    }
+    let file = Path::new(source);
+    match file.extension().and_then(|extension| extension.to_str()) {
+        Some("json") => Ok(tokenizers.with_json(model, file)),
+        _ => gguf(tokenizers, model, file),
+    }
 }
 
 #[cfg(feature = "llama")]
-async fn add(tokenizers: Tokenizers, model: &str, file: &Path) -> Result<Tokenizers, Error> {
+#[expect(clippy::unnecessary_wraps, reason = "without llama.cpp it fails")]
+fn gguf(tokenizers: Tokenizers, model: &str, file: &Path) -> Result<Tokenizers, Error> {
     use std::sync::Arc;
-    use synapse_llama::{ChatTemplate, LlamaTokenizer, LlamaWeights};
 
-    let path = file.to_owned();
-    let loaded = tokio::task::spawn_blocking(move || LlamaWeights::load(path)).await;
-    let weights = loaded.map_err(|error| {
-        Error::internal("loading_ended", "loading the tokenizer ended early").with_source(error)
-    })??;
-    let tokenizers = match ChatTemplate::of(&weights) {
-        Ok(template) => tokenizers.with_renderer(model, Arc::new(template)),
-        Err(_) => tokenizers,
-    };
-    Ok(tokenizers.with(model, Arc::new(LlamaTokenizer::new(weights))))
+    use synapse_llama::{ChatTemplate, LlamaTokenizer, LlamaWeights};
+    use synapse_validator::token_count::Vocabulary;
+
+    let file = file.to_owned();
+    Ok(tokenizers.with_loader(model, move || {
+        let weights = LlamaWeights::load(file.clone())?;
+        let template = ChatTemplate::of(&weights).ok();
+        let vocabulary = Vocabulary::new(Arc::new(LlamaTokenizer::new(weights)));
+        Ok(match template {
+            Some(template) => vocabulary.with_renderer(Arc::new(template)),
+            None => vocabulary,
+        })
+    }))
 }
 
 #[cfg(not(feature = "llama"))]
-async fn add(_: Tokenizers, model: &str, _: &Path) -> Result<Tokenizers, Error> {
+fn gguf(_: Tokenizers, model: &str, file: &Path) -> Result<Tokenizers, Error> {
     Err(Error::unsupported(
         "no_tokenizers",
-        format!("the tokens of {model} cannot be counted: this program was built without llama.cpp"),
+        format!(
+            "the tokens of {model} cannot be counted with {}: this program was built without llama.cpp",
+            file.display()
+        ),
     )
-    .with_hint("build it with --features llama, or leave --tokenizer out"))
+    .with_hint("build it with --features llama, name a tokenizer.json or one of o200k_base and cl100k_base, or leave --tokenizer out"))
 }

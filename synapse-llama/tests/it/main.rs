@@ -11,4 +11,5 @@ mod limits;
 mod module;
 mod reader;
 mod template;
+mod token_counts;
 mod tokenizer;

@@ -37,6 +37,8 @@ pub(super) struct Circuit {
     terms: Terms,
     state: State,
     since: Instant,
+    /// When somebody last wanted to be let through.
+    asked: Instant,
     /// Endings of requests from before the last change of state say nothing any more.
     generation: u64,
     failures_in_a_row: u32,
@@ -99,6 +101,7 @@ impl Circuit {
             terms,
             state: State::Closed,
             since: now,
+            asked: now,
             generation: 0,
             failures_in_a_row: 0,
             openings_in_a_row: 0,
@@ -130,9 +133,16 @@ impl Circuit {
     }
 
     pub(super) fn pass(&mut self, now: Instant) -> Result<Passage, Closure> {
+        let quiet = now.duration_since(std::mem::replace(&mut self.asked, now));
         match self.state(now) {
             State::Closed | State::OnTrial => {}
-            State::HalfOpen { tried: false } => self.state = State::HalfOpen { tried: true },
+            State::HalfOpen { tried: false } => {
+                // How it was while nobody asked, nobody knows: what fails now has not failed since then.
+                if quiet > self.terms.longest {
+                    self.since = now;
+                }
+                self.state = State::HalfOpen { tried: true };
+            }
             State::HalfOpen { tried: true } => return Err(self.refuse(Duration::ZERO)),
             State::Open { until } => return Err(self.refuse(until.duration_since(now))),
         }

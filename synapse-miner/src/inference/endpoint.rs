@@ -9,8 +9,10 @@ use std::{
 use synapse_core::{
     Error, Health, InferenceModule, Input, MetricsData, ModuleCapabilities, Output, async_trait,
 };
-use synapse_http::OpenAiModule;
+use synapse_http::{OpenAi, OpenAiModule};
 use tokio::time::Instant;
+
+use super::screen::{self, Reserved};
 
 /// How long an answer to how it is holds, so that many who ask make one request.
 const FRESH: Duration = Duration::from_secs(1);
@@ -20,6 +22,9 @@ const FRESH: Duration = Duration::from_secs(1);
 pub(super) trait Engine: Send + Sync + 'static {
     /// Its name in capabilities and metrics.
     const NAME: &'static str;
+
+    /// Its own fields that are not every caller's.
+    const RESERVED: &'static [Reserved];
 
     /// What it claims before anybody looked.
     fn unseen(&self) -> ModuleCapabilities;
@@ -188,6 +193,7 @@ impl<E: Engine> InferenceModule for Endpoint<E> {
     }
 
     /// Refuses what the engine does not claim: some answer with whatever they have loaded, whichever model they are asked for.
+    /// Refuses what no caller may have it do, too.
     async fn run_inference(&self, input: Input) -> Result<Output, Error> {
         let Some(found) = self.found() else {
             return Err(Error::unavailable(
@@ -197,6 +203,7 @@ impl<E: Engine> InferenceModule for Endpoint<E> {
             .with_hint("check that it runs and has loaded its model"));
         };
         found.capabilities.check_input(&input)?;
+        screen::check(&input.wire_for(OpenAi::DIALECT)?, E::RESERVED)?;
         let answer = self.http.run_inference(input).await;
         answer.map_err(|error| self.engine.explain(error))
     }

@@ -7,6 +7,11 @@
 
 use std::fmt::{self, Write as _};
 
+use super::{llama_server, vllm};
+
+/// The most alternatives that a token is sent with.
+pub(super) const TOP_LOGPROBS: u8 = 20;
+
 /// Something that an engine may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -86,7 +91,7 @@ pub const RELEASES: &[Release] = &[
         engine: "llama-server",
         version: "b11549",
         known: Known::Probed("the package xllamacpp 2026.10.11549, SmolLM2-135M-Instruct"),
-        top_logprobs: 20,
+        top_logprobs: TOP_LOGPROBS,
         features: &[
             (Feature::Chat, Support::Yes),
             (Feature::Completions, Support::Yes),
@@ -112,7 +117,7 @@ pub const RELEASES: &[Release] = &[
         engine: "vllm",
         version: "0.32.0",
         known: Known::Documented,
-        top_logprobs: 20,
+        top_logprobs: TOP_LOGPROBS,
         features: &[
             (Feature::Chat, Support::Yes),
             (Feature::Completions, Support::Yes),
@@ -202,6 +207,18 @@ pub fn reference() -> String {
         );
         for (feature, support) in release.features() {
             let _ = writeln!(page, "| {feature} | {support} |");
+        }
+    }
+    page.push_str(
+        "\n## What no engine is asked\n\nA part of a message that names an address instead of holding its data (`image_url`, \
+        `audio_url`, `video_url`, `input_audio`, `file`) is refused with `remote_media`: the engine would fetch it from the \
+        operator's own network. Only `data:` goes through. Other fields of an engine's own travel as they are, but for these, \
+        where they are not `null`:\n",
+    );
+    for (engine, reserved) in [("llama-server", llama_server::RESERVED), ("vllm", vllm::RESERVED)] {
+        let _ = write!(page, "\n| {engine} | what becomes of it |\n| --- | --- |\n");
+        for field in reserved {
+            let _ = writeln!(page, "{field}");
         }
     }
     page

@@ -44,12 +44,12 @@ pub enum MinerEvent {
         /// The digest of what it claims now.
         digest: String,
     },
-    /// Its module does not answer, or worse than it should, for this reason.
+    /// Its module takes nothing, or answers worse than it should, for this reason.
     Unhealthy(String),
-    /// Its module answers again.
+    /// Its module is well again.
     Healthy,
-    /// Its subnet is not told any more what it serves, since it does not, for too long.
-    Withdrawn,
+    /// Its subnet is not told any more what it serves, since its module has been unwell for too long, for this reason.
+    Withdrawn(String),
     /// It cannot be reached from here where validators are told to ask it.
     Unreachable(Error),
     /// It can be reached.
@@ -112,7 +112,7 @@ impl MinerEvent {
             Self::CapabilitiesChanged { .. } => "capabilities_changed",
             Self::Unhealthy(_) => "unhealthy",
             Self::Healthy => "healthy",
-            Self::Withdrawn => "withdrawn",
+            Self::Withdrawn(_) => "withdrawn",
             Self::Unreachable(_) => "unreachable",
             Self::Reachable => "reachable",
             Self::NotStored(_) => "not_stored",
@@ -137,7 +137,7 @@ impl MinerEvent {
                 | Self::ListedElsewhere(_)
                 | Self::NotListed(_)
                 | Self::Unhealthy(_)
-                | Self::Withdrawn
+                | Self::Withdrawn(_)
                 | Self::Unreachable(_)
                 | Self::NotStored(_)
                 | Self::Panicked(_)
@@ -155,7 +155,7 @@ impl MinerEvent {
             | Self::Deregistered => Topic::Registration,
             Self::Listed { .. } | Self::ListedElsewhere(_) | Self::NotListed(_) => Topic::Listing,
             Self::CapabilitiesChanged { .. } => Topic::Capabilities,
-            Self::Unhealthy(_) | Self::Withdrawn | Self::Healthy => Topic::Health,
+            Self::Unhealthy(_) | Self::Withdrawn(_) | Self::Healthy => Topic::Health,
             Self::Unreachable(_) | Self::Reachable => Topic::Reach,
             Self::NotStored(_) | Self::Stored => Topic::Storage,
             Self::Panicked(what) | Self::Recovered(what) => Topic::Panic(what),
@@ -201,8 +201,8 @@ impl fmt::Display for MinerEvent {
             Self::CapabilitiesChanged { digest } => write!(f, "its module claims something else: {digest}"),
             Self::Unhealthy(why) => write!(f, "its module is unwell: {why}"),
             Self::Healthy => f.write_str("its module is well"),
-            Self::Withdrawn => {
-                f.write_str("its module does not answer, so the subnet is not told any more what it serves")
+            Self::Withdrawn(why) => {
+                write!(f, "the subnet is not told any more what it serves: {why}")
             }
             Self::Unreachable(error) => write!(f, "it cannot be reached where validators ask it: {error}"),
             Self::Reachable => f.write_str("it can be reached where validators ask it"),

@@ -159,7 +159,8 @@ impl<M: Miner> Watchman<M> {
             .as_ref()
             .is_some_and(|wanted| wanted.capabilities.is_none())
         {
-            self.board.say(&MinerEvent::Withdrawn);
+            let why = health.reason().unwrap_or("its module does not say why");
+            self.board.say(&MinerEvent::Withdrawn(why.to_owned()));
         }
         self.serving.set(wanted);
     }

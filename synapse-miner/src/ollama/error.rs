@@ -15,8 +15,13 @@ struct Words {
     hint: &'static str,
 }
 
+/// The code of a name that no model can have.
+const BAD_NAME: &str = "invalid_model_name";
+/// What a caller can do where the remedy is the operator's.
+const ELSEWHERE: &str = "ask another miner, or try again later; the operator finds the cause in Ollama's log";
+
 /// In order: the first that fits counts. `{model}` stands for the model.
-const MEANINGS: [Words; 14] = [
+const MEANINGS: [Words; 16] = [
     // Said with 500, before the model is asked anything.
     Words {
         any: &["invalid json schema in format", "invalid format:"],
@@ -79,15 +84,32 @@ const MEANINGS: [Words; 14] = [
     },
     Words {
         any: &[
+            "invalid model name",
+            "unqualified name",
+            "\" is invalid",
+            "model is required",
+        ],
+        kind: ErrorKind::Invalid,
+        code: BAD_NAME,
+        what: "{model} is no name of a model",
+        hint: "take a name as Ollama has them, such as smollm2:135m: letters, digits, and . _ - between them",
+    },
+    Words {
+        any: &["exceeds file size", "unexpected eof"],
+        kind: ErrorKind::Unavailable,
+        code: "model_broken",
+        what: "the file of {model} is cut short",
+        hint: "copy the GGUF file again, or fetch the model again (`miner models remove {model}`, `miner models pull {model}`)",
+    },
+    Words {
+        any: &[
             "not in gguf format",
             "invalid file magic",
             "unsupported model format",
-            "exceeds file size",
             "unable to load model",
             "error loading model",
             "failed to load model",
             "invalid gguf",
-            "unexpected eof",
             "failed to read tensor",
             "may be incompatible with your version",
             "invalid type:",
@@ -167,7 +189,7 @@ const MEANINGS: [Words; 14] = [
         kind: ErrorKind::Unsupported,
         code: "model_cannot",
         what: "{model} cannot do what is asked",
-        hint: "`miner models show {model}` lists what it can do",
+        hint: "leave out what it lacks, such as tools, images or thinking, or take another model",
     },
     Words {
         any: &["not found"],
@@ -207,10 +229,18 @@ pub(super) fn of_inference(error: Error, model: &str) -> Error {
         .is_some_and(|status| status.is_client_error());
     // What Ollama says names places of this machine: it goes to the log with the source, never to a caller.
     match meaning(said, Some(model)) {
+        // Its name was known before it was asked: the words are about something else.
+        Some((found, _)) if found.code == BAD_NAME => error,
         // A refusal may quote the caller, whose words are no failure of Ollama's.
         Some((found, _)) if is_refused && !found.kind.is_callers_fault() => error,
         Some((found, what)) if found.code != error.code() => {
-            found.error(what, Some(model)).with_source(error)
+            let told = found.error(what, Some(model)).with_source(error);
+            match found.kind {
+                // What only the operator can do helps no caller.
+                ErrorKind::Unavailable | ErrorKind::Broken => told.with_hint(ELSEWHERE),
+                ErrorKind::NotFound => told.with_hint("GET /v1/models lists what is served"),
+                _ => told,
+            }
         }
         _ => error,
     }

@@ -4,6 +4,7 @@ use synapse_core::{Error, ErrorKind, Input, Task, Wire};
 use synapse_http::{Ollama, OpenAi};
 
 use super::{builder::Settings, catalog::Served, native};
+use crate::inference::screen;
 
 /// How many tokens an image may take: more than the bytes of a small one.
 const IMAGE: usize = 4096;
@@ -32,6 +33,10 @@ pub(super) fn of(input: &Input, model: &Served, settings: &Settings) -> Result<R
         let wire = input.wire_for(Ollama::DIALECT)?;
         let body = native::prepare(wire.body(), context, settings)?;
         return Ok(Route::Native(wire.with_body(body)));
+    }
+    // Whatever an Ollama of its release does with addresses; what OpenAI's format cannot say has none.
+    if let Ok(wire) = input.wire_for(OpenAi::DIALECT) {
+        screen::check(&wire, &[])?;
     }
     if settings.context_length.is_none() && settings.keep_alive.is_none() && is_said_by_openai(input, model)?
     {

@@ -145,7 +145,15 @@ impl fmt::Display for EngineEvent {
                 if *crash_loop {
                     f.write_str("; it died too often, and stays down")?;
                 }
-                write!(f, "; it is started again in {:.1} s", again_in.as_secs_f64())
+                let again = again_in.as_secs_f64();
+                // Whoever waits for its start is told that it failed, and may end.
+                if death.ran == Duration::ZERO && (death.hopeless || *crash_loop) {
+                    return write!(
+                        f,
+                        "; where the miner goes on without it, it is tried again in {again:.1} s"
+                    );
+                }
+                write!(f, "; it is started again in {again:.1} s")
             }
             Self::Stopped { engine } => write!(f, "{engine} is stopped"),
         }

@@ -264,6 +264,47 @@ async fn health_shows_it_and_lets_it_be_tried() {
     assert_eq!(module.get_metrics().get("breaker.opened", &[]), Some(1.0));
 }
 
+/// A miner takes back what it claims once it has not been well for a minute: one failure after a quiet hour is no such minute.
+#[tokio::test(start_paused = true)]
+async fn what_fails_after_a_quiet_while_has_not_failed_since_before_it() {
+    let (plan, breaker) = (Plan::default(), CircuitBreakerLayer::default());
+    let module = plan.behind(&breaker);
+    plan.set(Mood::Fails);
+    ask_times(&module, 5).await;
+    advance(Duration::from_secs(3600)).await;
+    let again = Instant::now();
+    assert_eq!(ask_times(&module, 1).await, ["engine_down"]);
+    let health = module.health_check().await.unwrap();
+    assert_eq!(
+        (health.status(), health.since_instant()),
+        (HealthStatus::Unhealthy, again)
+    );
+    // While it is tried time and again it is as long as it fails.
+    for _ in 0..90 {
+        advance(Duration::from_secs(1)).await;
+        ask_times(&module, 1).await;
+    }
+    let health = module.health_check().await.unwrap();
+    assert_eq!(health.since_instant(), again);
+    // A try that says nothing does not make the quiet before it a failure either.
+    advance(Duration::from_secs(10)).await;
+    plan.set(Mood::Blames);
+    ask_times(&module, 1).await;
+    advance(Duration::from_secs(3600)).await;
+    let later = Instant::now();
+    plan.set(Mood::Fails);
+    assert_eq!(ask_times(&module, 1).await, ["engine_down"]);
+    assert_eq!(module.health_check().await.unwrap().since_instant(), later);
+    // One that is well again in between begins anew, too.
+    advance(Duration::from_secs(5)).await;
+    plan.set(Mood::Well);
+    ask_times(&module, 1).await;
+    plan.set(Mood::Fails);
+    let now = Instant::now();
+    ask_times(&module, 5).await;
+    assert_eq!(module.health_check().await.unwrap().since_instant(), now);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_module_behind_a_breaker_keeps_the_contract() {
     let breaker = CircuitBreakerLayer::default();

@@ -3,4 +3,5 @@
 pub(crate) mod fake;
 mod llama_server;
 mod meter;
+mod screen;
 mod vllm;

@@ -251,6 +251,32 @@ async fn a_refusal_that_quotes_the_caller_is_no_failure_of_the_engine() {
         (error.kind(), error.code()),
         (ErrorKind::Unavailable, "out_of_memory")
     );
+    let about_tool = json!({"error": "the tool \"look\" is invalid"}).to_string();
+    fake.set("/api/chat", 400, &about_tool);
+    let error = refused(&module, native(hi().to_string())).await;
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert_ne!(error.code(), "invalid_model_name", "{error}");
+}
+
+#[tokio::test]
+async fn a_caller_is_not_sent_to_the_operators_commands() {
+    let fake = ollama(&["smollm2:latest"]).await;
+    let module = module(&fake, |builder| builder).await;
+    for (status, said, code) in [
+        (400, "smollm2 does not support tools", "model_cannot"),
+        (500, "llama runner: out of memory", "out_of_memory"),
+        (500, "unable to load model: /root/x", "model_broken"),
+        (404, "model 'smollm2' not found", "model_not_found"),
+    ] {
+        fake.set("/api/chat", status, &json!({"error": said}).to_string());
+        let error = refused(&module, native(hi().to_string())).await;
+        assert_eq!(error.code(), code, "{error:?}");
+        let hint = error.hint().unwrap_or_default();
+        assert!(
+            !hint.contains("miner models") && !hint.contains("OLLAMA_"),
+            "{hint}"
+        );
+    }
 }
 
 #[tokio::test]

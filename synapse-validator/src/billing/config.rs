@@ -10,7 +10,7 @@ use synapse_core::{
 };
 
 use super::{PriceBook, SpendLimit, Terms, Unpaid};
-use crate::ledger::{Settings, Sync};
+use crate::ledger::{Corruption, Settings, Sync};
 
 /// What requests cost, and the ledger of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +39,10 @@ pub struct BillingConfig {
     /// How long rows are gathered, at most.
     #[schemars(extend("x-least" = "1ms", "x-most" = "1m", "x-restart" = true))]
     pub sync_every: Period,
+    /// Go on without rows that the disk gave back otherwise than they were written, which are set aside; without it the ledger
+    /// refuses to open, and says where. Set it once you have read what would be lost, and take it out again.
+    #[schemars(extend("x-restart" = true))]
+    pub set_corrupt_aside: bool,
     /// How long rows are kept before only their totals are; for good where this is left out.
     #[schemars(extend("x-least" = "1d", "x-example" = "400d", "x-restart" = true))]
     pub keep_rows: Option<Period>,
@@ -66,6 +70,7 @@ impl Default for BillingConfig {
             ledger: None,
             sync: LedgerSync::Interval,
             sync_every: Period::milliseconds(20),
+            set_corrupt_aside: false,
             keep_rows: None,
         }
     }
@@ -104,6 +109,10 @@ impl BillingConfig {
         let settings = Settings::default().sync(match self.sync {
             LedgerSync::Interval => Sync::Every(self.sync_every.get()),
             LedgerSync::Always => Sync::Always,
+        });
+        let settings = settings.corruption(match self.set_corrupt_aside {
+            true => Corruption::SetAside,
+            false => Corruption::Refuse,
         });
         match self.keep_rows {
             Some(time) => settings.keep_rows(time.get()),

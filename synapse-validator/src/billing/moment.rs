@@ -4,7 +4,7 @@ use std::fmt;
 
 use synapse_core::Date;
 
-use crate::ledger::UnixMillis;
+use crate::ledger::{UnixMillis, show_time};
 
 /// A moment of UTC, shown as `2026-11-01T00:00:00Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,8 +23,6 @@ impl Moment {
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let second = self.0 / 1_000 % 86_400;
-        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-        write!(f, "{}T{hour:02}:{minute:02}:{second:02}Z", self.date())
+        f.write_str(&show_time(self.0))
     }
 }

@@ -40,6 +40,24 @@ pub struct Opening {
     pub hold: Micros,
 }
 
+impl Opening {
+    /// A request for this model that came at this time: nobody's, for nothing, with a prompt of no tokens. The fields say
+    /// the rest.
+    pub fn new(at: UnixMillis, request: RequestId, model: impl Into<String>) -> Self {
+        Self {
+            at,
+            request,
+            caller: None,
+            key: None,
+            model: model.into(),
+            prompt: TokenCount::exact(0),
+            most_completion: 0,
+            price: None,
+            hold: Micros::ZERO,
+        }
+    }
+}
+
 /// How a request ended: written before the last event of its reply is sent, or once it is clear that there will be none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -66,6 +84,26 @@ pub struct Closing {
     pub total_ms: u64,
     /// What became of it.
     pub outcome: Outcome,
+}
+
+impl Closing {
+    /// An end at this time: nobody served it, nothing was delivered, and it costs nothing. The fields say the rest.
+    #[must_use]
+    pub fn new(entry: EntryId, at: UnixMillis, outcome: Outcome) -> Self {
+        Self {
+            entry,
+            at,
+            miner: None,
+            prompt: TokenCount::exact(0),
+            completion: TokenCount::exact(0),
+            claimed: None,
+            events: 0,
+            charge: Micros::ZERO,
+            first_ms: None,
+            total_ms: 0,
+            outcome,
+        }
+    }
 }
 
 /// What became of a request.
@@ -99,4 +137,40 @@ pub struct TopUp {
     pub amount: Micros,
     /// What the operator noted, such as an invoice's number.
     pub note: String,
+}
+
+impl TopUp {
+    /// So much for this caller, entered at this time, without a note.
+    pub fn new(operation: OperationId, at: UnixMillis, caller: impl Into<CallerId>, amount: Micros) -> Self {
+        Self {
+            operation,
+            at,
+            caller: caller.into(),
+            amount,
+            note: String::new(),
+        }
+    }
+}
+
+impl Outcome {
+    /// The outcome's word: `complete`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Broken(_) => "broken",
+            Self::Left => "left",
+            Self::Failed(_) => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// The code with which it broke off or failed.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Broken(code) | Self::Failed(code) => Some(code),
+            Self::Complete | Self::Left | Self::Interrupted => None,
+        }
+    }
 }

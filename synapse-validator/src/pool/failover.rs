@@ -44,7 +44,7 @@ pub(crate) fn blames_caller(error: &Error) -> bool {
 fn is_final(error: &Error) -> bool {
     let of_the_gateway = matches!(
         error.kind(),
-        ErrorKind::NotFound | ErrorKind::Unauthenticated | ErrorKind::Forbidden
+        ErrorKind::NotFound | ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::PaymentRequired
     );
     error.retry() == Retry::Never && !of_the_gateway
 }
@@ -141,7 +141,8 @@ impl Failures {
             ErrorKind::NotFound
             | ErrorKind::Unauthenticated
             | ErrorKind::Forbidden
-            | ErrorKind::RateLimited => {
+            | ErrorKind::RateLimited
+            | ErrorKind::PaymentRequired => {
                 Error::unavailable("miners_refused", "no miner that was asked took the request")
                     .with_retry(Retry::After(PATIENCE))
                     .with_source(last)

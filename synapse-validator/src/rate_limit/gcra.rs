@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use synapse_core::WindowStatus;
-
 use super::quota::Window;
 
-/// One caller's use of one window: when, at the window's rate, all that was taken will have been given back.
+/// The use of one window: when, at the window's rate, all that was taken will have been given back.
 ///
 /// That moment (the *theoretical arrival time* of ITU-T I.371) is kept in nanoseconds × the window's amount, so that one
 /// unit costs exactly the period and nothing is ever rounded.
@@ -15,30 +13,27 @@ pub(super) struct Bucket {
     free_at: u128,
 }
 
-/// Why a window gives nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// Not before this long.
-    Wait(Duration),
-    /// More than it ever holds.
-    Never,
-}
-
 /// Nanoseconds since the limiter began.
 pub(super) type Nanos = u64;
 
 impl Window {
-    fn period_nanos(self) -> u128 {
-        self.period.length().as_nanos()
+    /// What one unit costs in its bucket: the nanoseconds in which the whole amount comes back.
+    fn unit(self) -> u128 {
+        self.kind.period.length().as_nanos()
     }
 
     /// What a full window holds, in the bucket's unit.
-    fn capacity(self) -> u128 {
+    pub(super) fn capacity(self) -> u128 {
         self.cost(self.amount)
     }
 
-    fn cost(self, units: u64) -> u128 {
-        u128::from(units) * self.period_nanos()
+    pub(super) fn cost(self, units: u64) -> u128 {
+        u128::from(units) * self.unit()
+    }
+
+    /// How many units `cost` is, rounded down.
+    pub(super) fn units(self, cost: u128) -> u64 {
+        u64::try_from(cost / self.unit()).unwrap_or(u64::MAX)
     }
 
     fn at(self, now: Nanos) -> u128 {
@@ -46,35 +41,23 @@ impl Window {
     }
 
     /// The time that `cost` takes to come back, rounded up to a nanosecond.
-    fn time(self, cost: u128) -> Duration {
+    pub(super) fn time(self, cost: u128) -> Duration {
         let nanos = cost.div_ceil(u128::from(self.amount.max(1)));
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }
 
 impl Bucket {
-    fn used(self, window: Window, now: Nanos) -> u128 {
+    /// A bucket of which so much is used.
+    pub(super) fn at_level(window: Window, now: Nanos, level: u128) -> Self {
+        Self {
+            free_at: window.at(now) + level,
+        }
+    }
+
+    /// What is used of it.
+    pub(super) fn level(self, window: Window, now: Nanos) -> u128 {
         self.free_at.saturating_sub(window.at(now))
-    }
-
-    /// Whether `units` are there.
-    ///
-    /// # Errors
-    /// How long it takes until they are.
-    pub(super) fn check(self, window: Window, now: Nanos, units: u64) -> Result<(), Refusal> {
-        if units > window.amount {
-            return Err(Refusal::Never);
-        }
-        let wanted = self.used(window, now) + window.cost(units);
-        match wanted.checked_sub(window.capacity()) {
-            None | Some(0) => Ok(()),
-            Some(missing) => Err(Refusal::Wait(window.time(missing))),
-        }
-    }
-
-    /// Takes `units` that were [checked](Bucket::check) at the same `now`.
-    pub(super) fn take(&mut self, window: Window, now: Nanos, units: u64) {
-        self.free_at = self.free_at.max(window.at(now)) + window.cost(units);
     }
 
     /// Gives `units` back. What came back by itself meanwhile is not given twice: a window never holds more than its
@@ -82,39 +65,19 @@ impl Bucket {
     pub(super) fn give_back(&mut self, window: Window, units: u64) {
         self.free_at = self.free_at.saturating_sub(window.cost(units));
     }
-
-    /// The same use of another window, in whole units: what was taken stays taken, as far as that window holds it.
-    pub(super) fn moved(self, from: Option<Window>, to: Option<Window>, now: Nanos) -> Self {
-        let (Some(from), Some(to)) = (from, to) else {
-            return Self::default();
-        };
-        let units = self.used(from, now).div_ceil(from.period_nanos());
-        let units = u64::try_from(units).unwrap_or(u64::MAX).min(to.amount);
-        Self {
-            free_at: to.at(now) + to.cost(units),
-        }
-    }
-
-    pub(super) fn is_full(self, window: Window, now: Nanos) -> bool {
-        self.used(window, now) == 0
-    }
-
-    pub(super) fn status(self, window: Window, now: Nanos) -> WindowStatus {
-        let used = self.used(window, now);
-        let left = window.capacity().saturating_sub(used) / window.period_nanos();
-        WindowStatus::new(
-            window.amount,
-            u64::try_from(left).unwrap_or(u64::MAX),
-            window.time(used),
-        )
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::quota::Period, *};
+    use super::{
+        super::{
+            quota::{Kind, Period, Unit},
+            verdict::Level,
+        },
+        *,
+    };
 
     /// The same window as a leaky bucket, advanced step by step.
     struct Leaky {
@@ -131,8 +94,8 @@ mod tests {
 
         fn take(&mut self, window: Window, now: Nanos, units: u64) -> bool {
             self.leak(window, now);
-            let after = self.level + u128::from(units) * window.period.length().as_nanos();
-            let fits = after <= u128::from(window.amount) * window.period.length().as_nanos();
+            let after = self.level + u128::from(units) * window.unit();
+            let fits = after <= u128::from(window.amount) * window.unit();
             if fits {
                 self.level = after;
             }
@@ -141,9 +104,7 @@ mod tests {
 
         fn give_back(&mut self, window: Window, now: Nanos, units: u64) {
             self.leak(window, now);
-            self.level = self
-                .level
-                .saturating_sub(u128::from(units) * window.period.length().as_nanos());
+            self.level = self.level.saturating_sub(u128::from(units) * window.unit());
         }
     }
 
@@ -171,24 +132,25 @@ mod tests {
             period in prop_oneof![Just(Period::Second), Just(Period::Minute), Just(Period::Day)],
             steps in prop::collection::vec(step(), 1..60),
         ) {
-            let window = Window { amount, period };
+            let window = Window { kind: Kind { unit: Unit::Tokens, period }, amount };
             let (mut bucket, mut leaky) = (Bucket::default(), Leaky { level: 0, at: 0 });
             let mut now: Nanos = 0;
             for step in steps {
                 match step {
                     Step::Take(units, pause) => {
                         now += pause;
-                        let answer = bucket.check(window, now, units);
-                        prop_assert_eq!(answer.is_ok(), leaky.take(window, now, units));
-                        match answer {
-                            Ok(()) => bucket.take(window, now, units),
-                            Err(Refusal::Never) => prop_assert!(units > amount),
-                            Err(Refusal::Wait(wait)) => {
-                                let wait = u64::try_from(wait.as_nanos()).unwrap();
-                                prop_assert!(wait > 0);
-                                prop_assert!(bucket.check(window, now + wait, units).is_ok(), "after the wait it is there");
-                                prop_assert!(bucket.check(window, now + wait - 1, units).is_err(), "and no earlier");
-                            }
+                        let level = |now| Level::Refills(bucket.level(window, now));
+                        let fits = level(now).fits(window, units);
+                        prop_assert_eq!(fits, leaky.take(window, now, units));
+                        if fits {
+                            let after = bucket.level(window, now) + window.cost(units);
+                            bucket = Bucket::at_level(window, now, after);
+                        } else if units <= amount {
+                            let wait = level(now).wait(window, units);
+                            let wait = u64::try_from(wait.as_nanos()).unwrap();
+                            prop_assert!(wait > 0);
+                            prop_assert!(level(now + wait).fits(window, units), "after the wait it is there");
+                            prop_assert!(!level(now + wait - 1).fits(window, units), "and no earlier");
                         }
                     }
                     Step::GiveBack(units, pause) => {
@@ -197,7 +159,7 @@ mod tests {
                         leaky.give_back(window, now, units);
                     }
                 }
-                prop_assert!(bucket.status(window, now).remaining() <= amount);
+                prop_assert!(Level::Refills(bucket.level(window, now)).status(window).remaining() <= amount);
             }
         }
     }

@@ -1,32 +1,51 @@
 //! Quotas of requests and tokens: reserved at the door, settled when the reply ends.
 
+mod account;
+mod calendar;
+#[cfg(feature = "config")]
+pub(crate) mod config;
+mod demand;
 mod gcra;
-mod limiter;
+mod limits;
+mod local;
 mod quota;
+#[cfg(feature = "redis")]
+mod redis;
 mod reservation;
+mod store;
+mod verdict;
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
+#[cfg(feature = "redis")]
+use synapse_core::Health;
 use synapse_core::{
-    Attached, Caller, Error, ErrorKind, InferenceService, Input, MetricsData, Middleware, MiddlewareService,
-    Next, Output, Pending, Task,
+    Attached, Error, ErrorKind, InferenceService, Input, MetricsData, Middleware, MiddlewareService, Next,
+    Output, Pending, SystemClock, Task, WallClock,
 };
 use tower::Layer;
 
-pub use self::quota::Quota;
+#[cfg(feature = "redis")]
+pub use self::redis::{SharedLimits, WhenAway};
 use self::{
-    limiter::{Cost, Limiter},
-    reservation::{Open, Reservation},
+    account::Scope,
+    demand::{Cost, Demands},
+    local::Local,
+    reservation::{Answered, Open, Reservation},
+    store::{Accounts, Store},
+    verdict::Refused,
 };
-use crate::token_count::{PromptTokens, prompts};
+pub use self::{limits::Limits, quota::Quota};
+use crate::token_count::{Metered, PromptTokens, prompts};
 
-/// Holds each caller to a [`Quota`].
+/// Holds requests to [`Limits`]: of each caller, each API key, each address, of some models, and of everybody.
 ///
-/// A request takes one of the window of requests. Of the window of tokens it *reserves* the prompt and the most that
+/// A request takes one of each window of requests. Of each window of tokens it *reserves* the prompt and the most that
 /// the reply may have, and is *settled* when its body ends, however it ends:
 ///
 /// | the request | requests | tokens |
@@ -36,39 +55,59 @@ use crate::token_count::{PromptTokens, prompts};
 /// | failed before the reply began, by the caller's fault | 1 | none |
 /// | failed before the reply began, by anybody else's fault | none | none |
 ///
-/// So in any interval what was reserved less what was given back is at most the burst and what the rate adds.
+/// So in any interval what was reserved less what was given back is at most the burst and what the rate adds, and of a
+/// budget no more is used than it holds. All windows of a request are taken from together, or none is.
 ///
 /// The prompt is counted by a [`TokenCountLayer`](crate::token_count::TokenCountLayer) outside of this one; without it
 /// four bytes count as a token. Where a request does not say how long its reply may be, this layer does:
-/// [`default_max_tokens`](Self::default_max_tokens) or what a *full* window holds beside the prompt, as an edit. What
-/// the caller has left does not count: a request without a cap is refused for now where a smaller one would still fit,
-/// so callers who are short of tokens should set one. Callers
-/// are told apart by their [`Caller`]; all that have none share one account. At most
-/// [`max_callers`](Self::max_callers) are known at once, and a further one is refused with `too_many_callers` until one
-/// that is known has its quota back.
+/// [`default_max_tokens`](Self::default_max_tokens) or what the smallest *full* window holds beside the prompt, as an
+/// edit. What is left does not count: a request without a cap is refused for now where a smaller one would still fit,
+/// so callers who are short of tokens should set one. Callers are told apart by their [`Caller`](synapse_core::Caller),
+/// keys by the [`ApiKey`](synapse_core::ApiKey) that says what may be asked for with it, and addresses by
+/// [`ClientIp`](synapse_core::ClientIp); all callers that have none share one account, and so do all addresses. At most
+/// [`max_callers`](Self::max_callers) of each are known at once, and a further one is refused with `too_many_callers`
+/// until one that is known has its quota back.
 ///
-/// What does not fit is refused with `rate_limited` and the exact wait; what never will, with `request_exceeds_quota`;
-/// and where a window holds nothing at all, with `quota_is_zero`.
+/// What does not fit is refused with `rate_limited`, or with `budget_exhausted` where it is a budget's day or month that
+/// has too little left, and the exact wait; what never will, with `request_exceeds_quota`; and where a window holds
+/// nothing at all, with `quota_is_zero`. The error's message names the window and whose it is.
 ///
-/// The quota's windows and what is left of them are on the output's head, as [`RateLimitStatus`].
+/// What is left is on the output's head, as [`RateLimitStatus`](synapse_core::RateLimitStatus), and the source of a
+/// refusal ([`RateLimited`](synapse_core::RateLimited)).
+///
+/// The accounts are in this process: they begin anew with it, and no change of the machine's time of day moves them. With
+/// the feature `redis` several gateways share them.
 #[derive(Debug, Clone)]
 pub struct RateLimitLayer {
-    limiter: Arc<Limiter>,
+    limits: Arc<ArcSwap<Limits>>,
+    store: Store,
     default_max_tokens: u32,
-    refused: Arc<AtomicU64>,
+    max_callers: usize,
+    clock: Arc<dyn WallClock>,
+    refused: Arc<[AtomicU64; Scope::ALL.len()]>,
     open: Arc<AtomicU64>,
 }
 
 impl RateLimitLayer {
-    /// Holds each caller to `quota`.
+    /// Holds requests to `limits`, and to what their API keys allow.
     #[must_use]
-    pub fn per_caller(quota: Quota) -> Self {
+    pub fn new(limits: Limits) -> Self {
+        let (max_callers, clock) = (100_000, SystemClock);
         Self {
-            limiter: Arc::new(Limiter::new(quota, 100_000)),
+            limits: Arc::new(ArcSwap::from_pointee(limits)),
+            store: Store::Local(Arc::new(Local::new(max_callers, &clock))),
             default_max_tokens: 4096,
+            max_callers,
+            clock: Arc::new(clock),
             refused: Arc::default(),
             open: Arc::default(),
         }
+    }
+
+    /// Holds each caller to `quota`, and requests to what their API keys allow.
+    #[must_use]
+    pub fn per_caller(quota: Quota) -> Self {
+        Self::new(Limits::per_caller(quota))
     }
 
     /// Lets a reply have so many tokens where the request does not say, 4096 by default. Only matters under a quota of
@@ -79,27 +118,61 @@ impl RateLimitLayer {
         self
     }
 
-    /// Knows so many callers at once, 100,000 by default. Starts all accounts anew, so set it first.
+    /// Knows so many callers, keys and addresses each at once, 100,000 by default. Starts all accounts anew, so set it
+    /// first.
     #[must_use]
     pub fn max_callers(mut self, callers: usize) -> Self {
-        self.limiter = Arc::new(Limiter::new(self.limiter.quota(), callers));
+        self.max_callers = callers;
+        self.in_process()
+    }
+
+    /// Reads the day and the month of budgets from this clock, once and now; the machine's by default. Starts all accounts
+    /// anew, so set it first.
+    #[must_use]
+    pub fn clock(mut self, clock: impl WallClock) -> Self {
+        self.clock = Arc::new(clock);
+        self.in_process()
+    }
+
+    /// Keeps the accounts in Redis, where several gateways share them. Set it last.
+    ///
+    /// # Panics
+    /// Outside of tokio's runtime: the connection has a task of its own, which ends with the last clone of this layer.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn shared(mut self, shared: SharedLimits) -> Self {
+        let alone = Local::new(self.max_callers, &*self.clock);
+        self.store = Store::Shared(Arc::new(redis::Shared::open(shared, alone)));
         self
     }
 
-    /// Holds each caller to `quota` from now on, as a reload of a configuration has it. What a caller has used stays used,
-    /// as far as the new windows hold it; every clone of this layer changes with it.
-    pub fn set_quota(&self, quota: Quota) {
-        self.limiter.set_quota(quota);
+    fn in_process(mut self) -> Self {
+        self.store = Store::Local(Arc::new(Local::new(self.max_callers, &*self.clock)));
+        self
     }
 
-    /// What the request takes, and how its tokens are counted; caps a reply that has no cap.
-    fn cost(&self, input: &mut Input) -> Result<(Cost, PromptTokens), Error> {
-        let Some(window) = self.limiter.quota().tokens else {
+    /// Holds requests to `limits` from now on, as a reload of a configuration has it. What was used stays used, as far as
+    /// the new windows hold it; every clone of this layer changes with it.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
+    }
+
+    /// Holds each caller to `quota` from now on, as [`set_limits`](Self::set_limits) does.
+    pub fn set_quota(&self, quota: Quota) {
+        self.limits.rcu(|limits| Limits {
+            caller: quota,
+            ..Limits::clone(limits)
+        });
+    }
+
+    /// What the request takes, and how its tokens are counted where they are; caps a reply that has no cap.
+    fn cost(&self, input: &mut Input, demands: &Demands) -> Result<(Cost, Option<PromptTokens>), Error> {
+        let Some(least) = demands.least_tokens() else {
             let none = Cost {
                 requests: 1,
                 tokens: 0,
             };
-            return Ok((none, PromptTokens::unknown()));
+            return Ok((none, None));
         };
         let counted = input.extensions().get::<PromptTokens>().cloned();
         let prompt = counted.unwrap_or_else(|| PromptTokens::estimate(input));
@@ -109,7 +182,7 @@ impl RateLimitLayer {
             _ if replies == 0 => 0,
             Some(max) => u64::from(max),
             None => {
-                let room = window.amount.saturating_sub(tokens) / replies;
+                let room = least.saturating_sub(tokens) / replies;
                 let max = u32::try_from(room)
                     .unwrap_or(u32::MAX)
                     .min(self.default_max_tokens)
@@ -119,12 +192,27 @@ impl RateLimitLayer {
             }
         };
         let tokens = tokens.saturating_add(reply.saturating_mul(replies));
-        Ok((Cost { requests: 1, tokens }, prompt))
+        Ok((Cost { requests: 1, tokens }, Some(prompt)))
+    }
+
+    async fn reserve(&self, demands: &Demands, cost: Cost) -> Result<store::Granted, Error> {
+        let granted = match verdict::check_amounts(demands, cost) {
+            Ok(()) => self.store.reserve(demands, cost).await,
+            Err(refused) => Err(refused),
+        };
+        granted.map_err(|Refused { scope, error }| {
+            if let Some(scope) = scope
+                && error.kind() != ErrorKind::Invalid
+            {
+                self.refused[scope as usize].fetch_add(1, Ordering::Relaxed);
+            }
+            error
+        })
     }
 }
 
 /// How many replies are asked for: `n` for each prompt; none where the task writes no text.
-fn replies(input: &Input, counted: &PromptTokens) -> Result<u64, Error> {
+pub(crate) fn replies(input: &Input, counted: &PromptTokens) -> Result<u64, Error> {
     let task = input.task();
     let prompts = if *task == Task::CHAT {
         1
@@ -149,28 +237,24 @@ impl<S> Layer<S> for RateLimitLayer {
 
 impl Middleware for RateLimitLayer {
     async fn handle<S: InferenceService>(&self, mut input: Input, next: Next<S>) -> Result<Output, Error> {
-        let key = input
-            .extensions()
-            .get::<Caller>()
-            .map(|caller| caller.id().clone());
-        let (cost, prompt) = self.cost(&mut input)?;
-        let status = self.limiter.reserve(&key, cost).inspect_err(|error| {
-            if error.kind() != ErrorKind::Invalid {
-                self.refused.fetch_add(1, Ordering::Relaxed);
-            }
-        })?;
+        let demands = Demands::of(&input, &self.limits.load());
+        let (cost, prompt) = self.cost(&mut input, &demands)?;
+        let granted = self.reserve(&demands, cost).await?;
         let mut pending = Pending::new(Reservation {
             _open: Open::new(&self.open),
-            limiter: self.limiter.clone(),
-            key,
+            store: self.store.clone(),
+            demands,
+            receipt: granted.receipt,
             reserved: cost,
-            prompt_tokens: prompt.count().tokens(),
-            meter: prompt.meter(),
-            answered: false,
+            prompt_tokens: prompt.as_ref().map_or(0, |prompt| prompt.count().tokens()),
+            answered: Answered::No,
         });
         let result = next.run(input).await.map(|mut output| {
-            pending.tap_mut().answered = true;
-            output.head.extensions_mut().insert(status);
+            pending.tap_mut().answered = match &prompt {
+                Some(prompt) => Answered::Counted(Metered::of(&mut output, prompt)),
+                None => Answered::Yes,
+            };
+            output.head.extensions_mut().insert(granted.status);
             output
         });
         pending.settle(result)
@@ -181,11 +265,45 @@ impl Middleware for RateLimitLayer {
 impl Attached for RateLimitLayer {
     #[expect(clippy::cast_precision_loss, reason = "numbers of callers and requests")]
     fn metrics(&self, metrics: &mut MetricsData) {
-        metrics.counter("rate_limit.refused", self.refused.load(Ordering::Relaxed));
+        let mut refused = 0;
+        for scope in Scope::ALL {
+            let of_scope = self.refused[scope as usize].load(Ordering::Relaxed);
+            metrics.counter_of("rate_limit.refused_by", &[("scope", scope.as_str())], of_scope);
+            refused += of_scope;
+        }
+        metrics.counter("rate_limit.refused", refused);
         metrics.gauge(
             "rate_limit.reservations",
             self.open.load(Ordering::Relaxed) as f64,
         );
-        metrics.gauge("rate_limit.callers", self.limiter.callers() as f64);
+        let local = match &self.store {
+            Store::Local(local) => local,
+            #[cfg(feature = "redis")]
+            Store::Shared(shared) => {
+                shared.metrics(metrics);
+                shared.alone()
+            }
+        };
+        metrics.gauge("rate_limit.callers", local.accounts(Scope::Caller) as f64);
+        for scope in Scope::ALL {
+            let accounts = local.accounts(scope) as f64;
+            metrics.gauge_of("rate_limit.accounts", &[("scope", scope.as_str())], accounts);
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    fn health(&self) -> Health {
+        match &self.store {
+            Store::Local(_) => Health::ready(),
+            Store::Shared(shared) => shared.health(),
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    async fn shutdown(&self) -> Result<(), Error> {
+        match &self.store {
+            Store::Local(_) => Ok(()),
+            Store::Shared(shared) => shared.shutdown().await,
+        }
     }
 }

@@ -5,20 +5,31 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use synapse_core::{Chunk, Ending, Tap};
+use synapse_core::{Ending, Tap};
 
-use super::limiter::{Cost, Key, Limiter};
-use crate::token_count::CompletionMeter;
+use super::{
+    demand::{Cost, Demands},
+    store::{Accounts, Receipt, Store},
+};
+use crate::token_count::Metered;
 
 /// What a request reserved. Its ending gives back what was not used, once.
 pub(super) struct Reservation {
     pub(super) _open: Open,
-    pub(super) limiter: Arc<Limiter>,
-    pub(super) key: Key,
+    pub(super) store: Store,
+    pub(super) demands: Demands,
+    pub(super) receipt: Receipt,
     pub(super) reserved: Cost,
     pub(super) prompt_tokens: u64,
-    pub(super) meter: CompletionMeter,
-    pub(super) answered: bool,
+    pub(super) answered: Answered,
+}
+
+/// Whether there was a reply.
+pub(super) enum Answered {
+    No,
+    Yes,
+    /// And its tokens are counted.
+    Counted(Metered),
 }
 
 /// Counts a reservation for as long as it is open.
@@ -39,42 +50,31 @@ impl Drop for Open {
 
 impl Reservation {
     /// What the request is charged for.
-    fn used(&mut self, ending: &Ending) -> Cost {
-        let nothing = Cost {
-            requests: 0,
-            tokens: 0,
-        };
-        match ending {
-            Ending::Broken(error) if !self.answered && error.kind().is_callers_fault() => Cost {
-                requests: self.reserved.requests,
-                tokens: 0,
-            },
-            Ending::Broken(_) if !self.answered => nothing,
+    fn used(&self, ending: &Ending) -> Cost {
+        let reply = match (&self.answered, ending) {
+            (Answered::Counted(reply), _) => reply.count().tokens(),
+            (Answered::Yes, _) => 0,
+            (Answered::No, Ending::Broken(error)) if error.kind().is_callers_fault() => {
+                return Cost {
+                    requests: self.reserved.requests,
+                    tokens: 0,
+                };
+            }
+            (Answered::No, Ending::Broken(_)) => return Cost::NONE,
             // A layer below panicked: our fault, and not a client that left.
-            Ending::Dropped if !self.answered && std::thread::panicking() => nothing,
-            _ => Cost {
-                requests: self.reserved.requests,
-                tokens: self.prompt_tokens.saturating_add(self.meter.count().tokens()),
-            },
+            (Answered::No, _) if std::thread::panicking() => return Cost::NONE,
+            (Answered::No, _) => 0,
+        };
+        Cost {
+            requests: self.reserved.requests,
+            tokens: self.prompt_tokens.saturating_add(reply),
         }
     }
 }
 
 impl Tap for Reservation {
-    fn on_chunk(&mut self, chunk: &Chunk) {
-        if self.reserved.tokens > 0 {
-            self.meter.add(chunk);
-        }
-    }
-
     fn on_end(&mut self, ending: &Ending) {
-        let used = self.used(ending);
-        self.limiter.refund(
-            &self.key,
-            Cost {
-                requests: self.reserved.requests.saturating_sub(used.requests),
-                tokens: self.reserved.tokens.saturating_sub(used.tokens),
-            },
-        );
+        let refund = self.reserved.minus(self.used(ending));
+        self.store.settle(&self.demands, self.receipt, refund);
     }
 }

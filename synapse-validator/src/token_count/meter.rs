@@ -15,10 +15,11 @@ const LANES: usize = 64;
 
 /// Counts the tokens of a reply, from the text of its chunks: what a miner says of its own tokens is not asked.
 ///
-/// Texts of several replies (`n`), reasoning and tool calls are counted apart. Text is counted in segments of 2 KiB
-/// that end before a space, so that the work per chunk is bounded; a text of one segment is counted exactly as a
-/// whole, a longer one is approximate, since a cut may part what is one token. Of one chunk 64 KiB are counted, and the
-/// rest estimated at four bytes a token, as all of it is without a tokenizer.
+/// Texts of several replies (`n`), reasoning and tool calls are counted apart. Text is counted in segments of 2 KiB, so
+/// that the work per chunk is bounded. A text of one segment is counted exactly as a whole; a longer one is too where the
+/// tokenizer knows where it may be cut ([`Tokenizer::last_cut`]), and is approximate where segments end before any space,
+/// since a cut may part what is one token. Of one chunk 64 KiB are counted, and the rest estimated at four bytes a token, as
+/// all of it is without a tokenizer.
 ///
 /// ```
 /// use synapse_core::{Chunk, Delta};
@@ -34,6 +35,8 @@ pub struct CompletionMeter {
     lanes: BTreeMap<Lane, String>,
     counted: TokenCount,
     estimated_bytes: usize,
+    /// Whether the tokenizer did not take some of it.
+    refused: bool,
     flushed: bool,
 }
 
@@ -55,6 +58,7 @@ impl CompletionMeter {
             lanes: BTreeMap::new(),
             counted: TokenCount::exact(0),
             estimated_bytes: 0,
+            refused: false,
             flushed: false,
         }
     }
@@ -63,6 +67,11 @@ impl CompletionMeter {
     #[must_use]
     pub fn approximate() -> Self {
         Self::new(None)
+    }
+
+    /// Whether a tokenizer counted all that came so far.
+    pub(super) fn is_by_tokenizer(&self) -> bool {
+        self.tokenizer.is_some() && self.estimated_bytes == 0 && !self.refused
     }
 
     /// Counts one more chunk. Control chunks and bytes that nobody here can read count nothing.
@@ -120,30 +129,46 @@ impl CompletionMeter {
         }
         let mut rest = std::mem::take(gathered);
         while rest.len() > SEGMENT_BYTES {
-            let tail = rest.split_off(cut(&rest));
+            let (end, precise) = self.segment(&rest);
+            let tail = rest.split_off(end);
             self.encode(&rest);
-            self.counted = self.counted.plus(TokenCount::approximate(0));
+            if !precise {
+                self.counted = self.counted.plus(TokenCount::approximate(0));
+            }
             rest = tail;
         }
         self.lanes.insert(lane, rest);
+    }
+
+    /// Where the first segment of a text ends, and whether the cut there parts no token.
+    fn segment(&self, text: &str) -> (usize, bool) {
+        let first = &text[..text.floor_char_boundary(SEGMENT_BYTES)];
+        match self
+            .tokenizer
+            .as_ref()
+            .and_then(|tokenizer| tokenizer.last_cut(first))
+        {
+            Some(end) if end > 0 && first.is_char_boundary(end) => (end, true),
+            _ => (cut(first), false),
+        }
     }
 
     fn encode(&mut self, text: &str) {
         let Some(tokenizer) = &self.tokenizer else { return };
         let count = tokenizer.count(text).unwrap_or_else(|error| {
             tracing::debug!(tokenizer = tokenizer.name(), %error, "a reply is estimated");
+            self.refused = true;
             estimate(text.len())
         });
         self.counted = self.counted.plus(count);
     }
 }
 
-/// Where a segment ends: before the last space in its first [`SEGMENT_BYTES`], else between two characters.
+/// Before the last space, or else the end.
 fn cut(text: &str) -> usize {
-    let end = text.floor_char_boundary(SEGMENT_BYTES);
-    match text[..end].rfind(char::is_whitespace) {
+    match text.rfind(char::is_whitespace) {
         Some(space) if space > 0 => space,
-        _ => end,
+        _ => text.len(),
     }
 }
 

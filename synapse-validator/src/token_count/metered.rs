@@ -30,6 +30,14 @@ impl Metered {
     pub fn count(&self) -> TokenCount {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).count()
     }
+
+    /// Whether a tokenizer counted all of it.
+    pub(super) fn is_by_tokenizer(&self) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_by_tokenizer()
+    }
 }
 
 struct Counter(Metered);

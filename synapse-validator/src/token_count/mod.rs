@@ -4,43 +4,51 @@
 //! [`PromptTokens`] on the input for the layers inside it (a rate limit, a ledger) and a [`UsageReport`] on the output
 //! for those outside (a trace).
 
+#[cfg(feature = "tokenizer-json")]
+mod json;
+mod loading;
 mod meter;
 mod metered;
+#[cfg(feature = "openai-vocabularies")]
+mod openai;
 mod prompt;
 mod report;
 mod tokenizers;
+mod totals;
+mod vocabulary;
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use synapse_core::{
     Attached, Chunk, Ending, Error, ErrorKind, InferenceService, Input, MetricsData, Middleware,
-    MiddlewareService, Next, Output, Pending, Tap, TokenCount, Usage,
+    MiddlewareService, Next, NodeId, Output, Pending, Tap, TokenCount, Usage,
 };
 use tokio::sync::Semaphore;
 use tower::Layer;
 
+#[cfg(feature = "tokenizer-json")]
+pub use self::json::JsonTokenizer;
+#[cfg(feature = "openai-vocabularies")]
+pub use self::openai::{OpenAiTokenizer, OpenAiVocabulary};
 pub(crate) use self::prompt::prompts;
-use self::tokenizers::Counting;
+use self::totals::Totals;
 pub use self::{
     meter::CompletionMeter,
     metered::Metered,
     prompt::PromptTokens,
     report::{CountedUsage, UsageReport},
     tokenizers::Tokenizers,
+    vocabulary::Vocabulary,
 };
 
 /// Prompts longer than this are counted off the I/O threads.
 const INLINE_BYTES: usize = 16 * 1024;
-/// A request above this is estimated, so that no text keeps a worker for more than a second or so.
-const EXACT_BYTES: usize = 256 * 1024;
-/// Models whose totals are kept apart; others share one, so that made-up names cost no memory.
-const MODELS: usize = 256;
-/// Under which name they do.
-const OTHER_MODELS: &str = "other";
+/// Requests that may wait for a worker, for each worker there is.
+const WAITING: usize = 64;
 
 /// Counts the tokens of prompts and replies.
 ///
@@ -63,33 +71,39 @@ const OTHER_MODELS: &str = "other";
 /// ```
 ///
 /// A request above [`max_request_bytes`](Self::max_request_bytes) (4 MiB) is refused with `prompt_too_large` before this
-/// layer reads any of it. A long prompt is counted off the I/O threads, at most as many at once as the machine has
-/// cores; one whose client left meanwhile is counted to its end, and holds its place until then. One above 256 KiB is estimated:
-/// some tokenizers take time that grows with the square of a hostile text. A model without a tokenizer is estimated at four bytes a token, and labelled so.
+/// layer reads any of it. One above 16 KiB is counted off the I/O threads, by one worker fewer than the machine has cores;
+/// where 64 wait for each of them, a further one is refused with `too_many_long_prompts`. Nobody counts to the end for a
+/// client who left.
+///
+/// Some tokenizers take time that grows with the square of a hostile text: one that does not call itself linear is given
+/// 256 KiB at once, and of a longer text parts of 16 KiB, whose sum is approximate. A model without a tokenizer is
+/// estimated at four bytes a token, and labelled so.
+///
+/// What a miner says of its usage is compared and changes nothing. [`attach`](synapse_core::ModuleExt)ed, the layer
+/// reports by `miner` how many claims were off (`usage.mismatch`), and how many tokens were claimed beyond those counted
+/// (`usage.overclaimed_tokens`) among how many (`usage.compared_tokens`): a share of some percent names a miner that adds
+/// a little to each.
 #[derive(Debug, Clone)]
 pub struct TokenCountLayer {
     tokenizers: Arc<Tokenizers>,
     max_request_bytes: usize,
     workers: Arc<Semaphore>,
-    totals: Arc<Mutex<BTreeMap<String, Totals>>>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Totals {
-    input: u64,
-    output: u64,
-    mismatches: u64,
+    /// A place for whom a worker counts, and for all who wait for one.
+    places: Arc<Semaphore>,
+    totals: Arc<Mutex<Totals>>,
 }
 
 impl TokenCountLayer {
     /// Counts by these tokenizers.
     #[must_use]
     pub fn new(tokenizers: Tokenizers) -> Self {
-        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let workers = (cores - 1).max(1);
         Self {
             tokenizers: Arc::new(tokenizers),
             max_request_bytes: 4 * 1024 * 1024,
             workers: Arc::new(Semaphore::new(workers)),
+            places: Arc::new(Semaphore::new(workers * (1 + WAITING))),
             totals: Arc::default(),
         }
     }
@@ -118,35 +132,39 @@ impl TokenCountLayer {
         .with_hint("shorten the prompt"))
     }
 
-    async fn count(&self, input: &Input, length: usize, counting: &Counting) -> Result<PromptTokens, Error> {
-        if length <= INLINE_BYTES {
-            return prompt::count(input, counting);
-        }
-        if length > EXACT_BYTES {
-            return Ok(PromptTokens::estimate(input).metered_by(counting));
-        }
-        let permit = self.workers.clone().acquire_owned().await;
-        let (input, counting) = (input.clone(), counting.clone());
-        let count = move || {
-            // In here, since the counting goes on when the client is gone.
-            let _permit = permit;
-            prompt::count(&input, &counting)
+    async fn count(&self, input: &Input, length: usize, model: &str) -> Result<PromptTokens, Error> {
+        let Some(vocabulary) = self.tokenizers.of(model).await else {
+            return Ok(PromptTokens::estimate(input));
         };
-        tokio::task::spawn_blocking(count).await.unwrap_or_else(|failed| {
+        if length <= INLINE_BYTES {
+            return prompt::count(input, &vocabulary, &|| true);
+        }
+        let place = self.places.clone().try_acquire_owned().map_err(|_| crowded())?;
+        let worker = self.workers.clone().acquire_owned().await;
+        let here = Arc::new(());
+        let (input, waits) = (input.clone(), Arc::downgrade(&here));
+        let count = move || {
+            // In here, since this goes on for a while when the client is gone.
+            let _held = (place, worker);
+            prompt::count(&input, &vocabulary, &|| waits.strong_count() > 0)
+        };
+        let counted = tokio::task::spawn_blocking(count).await;
+        drop(here);
+        counted.unwrap_or_else(|failed| {
             Err(Error::internal("count_failed", "counting the prompt failed").with_source(failed))
         })
     }
+}
 
-    fn add(&self, model: &str, usage: &CountedUsage) {
-        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = totals.contains_key(model) || totals.len() < MODELS;
-        let total = totals
-            .entry(if known { model } else { OTHER_MODELS }.to_owned())
-            .or_default();
-        total.input = total.input.saturating_add(usage.input.tokens());
-        total.output = total.output.saturating_add(usage.output.tokens());
-        total.mismatches += u64::from(usage.is_mismatch());
-    }
+/// Why a long prompt is not taken for now.
+fn crowded() -> Error {
+    Error::new(
+        ErrorKind::Overloaded,
+        "too_many_long_prompts",
+        "too many long prompts wait to be counted",
+    )
+    .with_retry_after(Duration::from_secs(1))
+    .with_hint("send it again in a moment, or make it shorter than 16 KiB")
 }
 
 impl<S> Layer<S> for TokenCountLayer {
@@ -161,21 +179,22 @@ impl Middleware for TokenCountLayer {
     async fn handle<S: InferenceService>(&self, mut input: Input, next: Next<S>) -> Result<Output, Error> {
         let length = self.length(&input)?;
         let model = input.model()?.to_owned();
-        let counting = self.tokenizers.of(&model);
-        let tokens = self.count(&input, length, &counting).await?;
+        let tokens = self.count(&input, length, &model).await?;
         let report = UsageReport::default();
-        let mut pending = Pending::new(Counter {
+        let mut pending = Pending::new(Comparison {
             layer: self.clone(),
             model,
+            miner: None,
             prompt: tokens.count(),
-            meter: tokens.meter(),
+            reply: None,
             claimed: None,
             report: report.clone(),
-            answered: false,
         });
-        input.extensions_mut().insert(tokens);
+        input.extensions_mut().insert(tokens.clone());
         let result = next.run(input).await.map(|mut output| {
-            pending.tap_mut().answered = true;
+            let comparison = pending.tap_mut();
+            comparison.miner = output.head.served_by().cloned();
+            comparison.reply = Some(Metered::of(&mut output, &tokens));
             output.head.extensions_mut().insert(report);
             output
         });
@@ -186,39 +205,41 @@ impl Middleware for TokenCountLayer {
 #[async_trait]
 impl Attached for TokenCountLayer {
     fn metrics(&self, metrics: &mut MetricsData) {
-        let totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        for (model, total) in &*totals {
-            let labels = [("model", model.as_str())];
-            metrics.counter_of("tokens.input", &labels, total.input);
-            metrics.counter_of("tokens.output", &labels, total.output);
-            metrics.counter_of("usage.mismatch", &labels, total.mismatches);
+        self.totals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .metrics(metrics);
+        for (vocabulary, failures) in self.tokenizers.failures() {
+            let labels = [("vocabulary", vocabulary)];
+            metrics.gauge_of("tokenizer.failures", &labels, f64::from(failures));
         }
     }
 }
 
-/// Counts a reply as it passes.
-struct Counter {
+/// Compares what a miner says of a reply with what was counted of it.
+struct Comparison {
     layer: TokenCountLayer,
     model: String,
+    miner: Option<NodeId>,
     prompt: TokenCount,
-    meter: CompletionMeter,
+    /// Where there is one.
+    reply: Option<Metered>,
     claimed: Option<Usage>,
     report: UsageReport,
-    answered: bool,
 }
 
-impl Tap for Counter {
+impl Tap for Comparison {
     fn on_chunk(&mut self, chunk: &Chunk) {
-        self.meter.add(chunk);
         self.claimed = chunk.usage().or(self.claimed);
     }
 
     fn on_end(&mut self, _: &Ending) {
-        if !self.answered {
-            return;
-        }
-        let usage = CountedUsage::new(self.prompt, self.meter.count(), self.claimed);
-        self.layer.add(&self.model, &usage);
+        let Some(reply) = &self.reply else { return };
+        let output = reply.count();
+        let usage = CountedUsage::new(self.prompt, output, self.claimed, reply.is_by_tokenizer());
+        let mut totals = self.layer.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.add(&self.model, self.miner.as_ref(), &usage);
+        drop(totals);
         self.report.fill(usage);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use synapse_core::{Content, Error, Input, Message, Part, Prompt, Request, TokenCount, Tokenizer};
 
-use super::{CompletionMeter, tokenizers::Counting};
+use super::{CompletionMeter, Vocabulary};
 
 /// Bytes of a token, where no tokenizer is known: about right for English, too many tokens for few other languages.
 const BYTES_PER_TOKEN: u64 = 4;
@@ -34,17 +34,6 @@ impl PromptTokens {
     #[must_use]
     pub fn estimate(input: &Input) -> Self {
         Self::estimated(estimate(length(input)))
-    }
-
-    /// The same with a reply that is counted by the model's own tokenizer.
-    pub(super) fn metered_by(mut self, counting: &Counting) -> Self {
-        self.tokenizer.clone_from(&counting.tokenizer);
-        self
-    }
-
-    /// Where nobody needs to know.
-    pub(crate) fn unknown() -> Self {
-        Self::estimated(TokenCount::approximate(0))
     }
 
     /// How many, and whether exactly so.
@@ -99,25 +88,28 @@ fn message_length(message: &Message) -> usize {
 }
 
 /// Counts a prompt. By model and template it is exact; what a template does not render, or a tokenizer not take, is
-/// estimated rather than refused: whether the model can answer is the miner's to say.
+/// estimated rather than refused: whether the model can answer is the miner's to say. `wanted` is asked now and then, and
+/// ends the count of a long one with an estimate.
 ///
 /// # Errors
 /// Where the body is not what its dialect allows.
-pub(super) fn count(input: &Input, counting: &Counting) -> Result<PromptTokens, Error> {
-    let Some(tokenizer) = &counting.tokenizer else {
-        return Ok(PromptTokens::estimate(input));
-    };
+pub(super) fn count(
+    input: &Input,
+    vocabulary: &Vocabulary,
+    wanted: &dyn Fn() -> bool,
+) -> Result<PromptTokens, Error> {
     let request = input.request()?;
     let counted = match &request.prompt {
-        Prompt::Messages(messages) => conversation(messages, &request, tokenizer, counting),
+        Prompt::Messages(messages) => conversation(messages, &request, vocabulary, wanted),
         Prompt::Texts(texts) => texts.iter().try_fold(TokenCount::exact(0), |sum, text| {
-            Ok(sum.plus(tokenizer.count(text)?))
+            Ok(sum.plus(vocabulary.count(text, wanted)?))
         }),
         Prompt::Tokens(lists) => Ok(TokenCount::exact(
             lists.iter().map(|tokens| tokens.len() as u64).sum(),
         )),
         _ => Ok(estimate(length(input))),
     };
+    let tokenizer = &vocabulary.tokenizer;
     let count = counted.unwrap_or_else(|error| {
         tracing::debug!(tokenizer = tokenizer.name(), %error, "a prompt is estimated");
         estimate(length(input))
@@ -141,28 +133,29 @@ pub(crate) fn prompts(prompt: &Prompt) -> usize {
 fn conversation(
     messages: &[Message],
     request: &Request,
-    tokenizer: &Arc<dyn Tokenizer>,
-    counting: &Counting,
+    vocabulary: &Vocabulary,
+    wanted: &dyn Fn() -> bool,
 ) -> Result<TokenCount, Error> {
-    if let Some(renderer) = &counting.renderer {
+    if let Some(renderer) = &vocabulary.renderer {
         match renderer.render(messages, request.other.get("tools")) {
-            Ok(prompt) => {
-                let tokens = tokenizer.encode_prompt(&prompt)?;
+            Ok(prompt) if vocabulary.takes_whole(prompt.text.len()) => {
+                let tokens = vocabulary.tokenizer.encode_prompt(&prompt)?;
                 return Ok(TokenCount::exact(tokens.len() as u64));
             }
+            Ok(prompt) => return vocabulary.count(&prompt.text, wanted),
             Err(error) => tracing::debug!(%error, "a prompt is counted without its template"),
         }
     }
     let mut sum = TokenCount::approximate(PER_REPLY);
     for message in messages {
-        sum = sum.plus(tokenizer.count(&message.role)?);
+        sum = sum.plus(vocabulary.count(&message.role, wanted)?);
         sum = sum.plus(TokenCount::approximate(PER_MESSAGE));
         match &message.content {
-            Content::Text(text) => sum = sum.plus(tokenizer.count(text)?),
+            Content::Text(text) => sum = sum.plus(vocabulary.count(text, wanted)?),
             Content::Parts(parts) => {
                 for part in parts {
                     if let Part::Text(text) = part {
-                        sum = sum.plus(tokenizer.count(text)?);
+                        sum = sum.plus(vocabulary.count(text, wanted)?);
                     }
                 }
             }

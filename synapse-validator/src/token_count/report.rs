@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use synapse_core::{TokenCount, Usage};
+use synapse_core::{Precision, TokenCount, Usage};
 
 /// What a request took: an extension of the output's head that is filled when the body ends.
 ///
@@ -20,6 +20,17 @@ pub struct CountedUsage {
     pub output: TokenCount,
     /// What the miner says, where it does.
     pub claimed: Option<Usage>,
+    /// Whether a tokenizer counted all of the reply: an estimate says nothing of a claim.
+    by_tokenizer: bool,
+}
+
+/// What a miner claims beside what was counted, prompt and reply together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claim {
+    /// Tokens that were counted of what can be compared.
+    pub(super) counted: u64,
+    /// Tokens that are claimed beyond them.
+    pub(super) over: u64,
 }
 
 impl UsageReport {
@@ -36,23 +47,46 @@ impl UsageReport {
 }
 
 impl CountedUsage {
-    pub(super) fn new(input: TokenCount, output: TokenCount, claimed: Option<Usage>) -> Self {
+    pub(super) fn new(
+        input: TokenCount,
+        output: TokenCount,
+        claimed: Option<Usage>,
+        by_tokenizer: bool,
+    ) -> Self {
         Self {
             input,
             output,
             claimed,
+            by_tokenizer,
         }
     }
 
-    /// Whether the claim is off by more than counting a text again explains: 16 tokens and 5 %, prompt or reply.
+    /// Whether the claim is off by more than counting a text again explains: 16 tokens and 5 %, prompt or reply. Only
+    /// what a tokenizer counted is compared, and of prompts those that were counted exactly.
     #[must_use]
     pub fn is_mismatch(&self) -> bool {
-        let off = |claimed: u64, counted: TokenCount| {
-            let tokens = counted.tokens();
-            claimed.abs_diff(tokens) > 16 + tokens / 20
+        self.compared()
+            .any(|(claimed, counted)| claimed.abs_diff(counted) > 16 + counted / 20)
+    }
+
+    /// The claim beside the count; `None` where there is nothing to compare.
+    pub(super) fn claim(&self) -> Option<Claim> {
+        let add = |sum: Option<Claim>, (claimed, counted): (u64, u64)| {
+            let (counted_before, over_before) = sum.map_or((0, 0), |sum| (sum.counted, sum.over));
+            Some(Claim {
+                counted: counted_before.saturating_add(counted),
+                over: over_before.saturating_add(claimed.saturating_sub(counted)),
+            })
         };
-        self.claimed.is_some_and(|claimed| {
-            off(claimed.input_tokens, self.input) || off(claimed.output_tokens, self.output)
-        })
+        self.compared().fold(None, add)
+    }
+
+    /// What is claimed and what was counted, of the prompt and of the reply.
+    fn compared(&self) -> impl Iterator<Item = (u64, u64)> {
+        let claimed = self.claimed.filter(|_| self.by_tokenizer);
+        let input = claimed.filter(|_| self.input.precision() == Precision::Exact);
+        let input = input.map(|claimed| (claimed.input_tokens, self.input.tokens()));
+        let output = claimed.map(|claimed| (claimed.output_tokens, self.output.tokens()));
+        input.into_iter().chain(output)
     }
 }

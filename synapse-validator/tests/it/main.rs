@@ -57,7 +57,6 @@ mod score_buying;
 mod score_fleet;
 mod simulation;
 mod state;
-mod transcript;
 #[cfg(feature = "failpoints")]
 mod state_power;
 mod token_count;
@@ -67,4 +66,5 @@ mod token_count_claims;
 mod token_count_json;
 mod token_count_loading;
 mod trace;
+mod transcript;
 mod weights;

@@ -216,10 +216,16 @@ async fn what_is_wrong_with_a_request_has_a_name() {
     let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}});
     let image = chat(json!({"messages": [{"role": "user", "content": [image]}]}));
     let error = module.run_inference(image).await.expect_err("no images");
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Unsupported, "model_cannot"));
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Unsupported, "model_cannot")
+    );
     let format = chat(json!({"reasoning_format": "none such"}));
     let error = module.run_inference(format).await.expect_err("no such format");
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, "upstream_refused"));
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Invalid, "upstream_refused")
+    );
     // llama-server would answer with the model that it has.
     let other = module.run_inference(chat(json!({"model": "gpt-9"}))).await;
     assert_eq!(other.expect_err("no such model").code(), "model_not_found");

@@ -329,11 +329,50 @@ async fn a_file_that_is_no_model_is_refused_before_it_is_one() {
             ErrorKind::Invalid,
             "file_unreadable",
         ),
-        (cut, ErrorKind::Unavailable, "model_broken"),
+        (cut.clone(), ErrorKind::Unavailable, "model_broken"),
     ] {
         let error = models.create("mine", &file).finish().await.expect_err("no model");
         assert_eq!((error.kind(), error.code()), (kind, code), "{error}");
         assert!(error.hint().is_some(), "{error}");
     }
+    let error = models.create("mine", &cut).finish().await.expect_err("no model");
+    assert!(error.message().contains("is cut short"), "{error}");
+    assert!(
+        error
+            .hint()
+            .is_some_and(|hint| hint.contains("copy the GGUF file again")),
+        "{error}"
+    );
     assert_eq!(models.list().await.expect("a list"), []);
+}
+
+#[tokio::test]
+async fn a_name_that_is_none_is_an_error_that_says_how_names_are() {
+    for kind in KINDS {
+        let ollama = ollama::start(kind);
+        let models = models(&ollama).await;
+        for name in ["bad name!", "../x", "a:b:c"] {
+            let errors = [
+                models.show(name).await.map(drop),
+                models.remove(name).await,
+                models.copy("smollm2", name).await,
+                models.pull(name).finish().await.map(drop),
+                models.create(name, parts::model()).finish().await.map(drop),
+            ];
+            for (of, error) in errors.into_iter().enumerate() {
+                let error = error.expect_err(name);
+                assert_eq!(
+                    (error.kind(), error.code()),
+                    (ErrorKind::Invalid, "invalid_model_name"),
+                    "{kind} {of}: {error:?}"
+                );
+                assert!(
+                    error.hint().is_some_and(|hint| hint.contains("smollm2:135m")),
+                    "{error}"
+                );
+            }
+        }
+        let names = models.list().await.expect("a list");
+        assert_eq!(names.len(), 1, "{kind}");
+    }
 }

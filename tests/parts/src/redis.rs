@@ -153,7 +153,9 @@ fn directory() -> tempfile::TempDir {
 
 fn set(clock: &File, time: Duration) {
     let micros = i64::try_from(time.as_micros()).expect("a time of this age");
-    clock.write_all_at(&micros.to_ne_bytes(), 0).expect("its clock is set");
+    clock
+        .write_all_at(&micros.to_ne_bytes(), 0)
+        .expect("its clock is set");
 }
 
 fn text(path: &Path) -> &str {

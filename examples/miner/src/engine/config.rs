@@ -121,6 +121,7 @@ impl EngineConfig {
     /// Refuses options that this kind of engine would not hear.
     fn check_options(&self, kind: &str, wrong: &mut Wrong) {
         const STARTED: [&str; 2] = ["ollama", "llama_server"];
+        const OF_STARTED: [&str; 3] = ["threads", "gpus", "model_id"];
         let is_started = self.start.is_some();
         let options: [(&str, bool, &[&str]); 10] = [
             ("start", is_started, &STARTED),
@@ -143,17 +144,12 @@ impl EngineConfig {
             ("pause_ms", self.pause_ms.is_some(), &["custom"]),
         ];
         for (option, is_set, takes) in options {
-            if is_set && !takes.contains(&kind) {
-                wrong.add(option, format!("it is only for {}", takes.join(" and ")));
+            if !is_set {
+                continue;
             }
-        }
-        let of_started = [
-            ("threads", self.threads.is_some()),
-            ("gpus", !self.gpus.is_empty()),
-            ("model_id", self.model_id.is_some()),
-        ];
-        for (option, _) in of_started.iter().filter(|(_, is_set)| *is_set) {
-            if STARTED.contains(&kind) && !is_started {
+            if !takes.contains(&kind) {
+                wrong.add(option, format!("it is only for {}", takes.join(" and ")));
+            } else if OF_STARTED.contains(&option) && STARTED.contains(&kind) && !is_started {
                 wrong.add(
                     option,
                     "it is only for an engine that is started here: name its program in start",
@@ -169,7 +165,7 @@ impl EngineConfig {
         if kind == "llama_server" && is_started && self.models.len() != 1 {
             wrong.add("models", "name the one GGUF file that it is to serve");
         }
-        if is_started && self.port().is_none() {
+        if STARTED.contains(&kind) && is_started && self.port().is_none() {
             wrong.add(
                 kind,
                 "its program is started here, so the address is http://127.0.0.1:PORT",

@@ -17,10 +17,50 @@ use synapse_http::{
 };
 
 pub use self::extras::Slot;
-use super::endpoint::{Endpoint, Engine, Found, LOADING, Seen, forward_to_endpoint};
+use super::{
+    endpoint::{Endpoint, Engine, Found, LOADING, Seen, forward_to_endpoint},
+    features::TOP_LOGPROBS,
+    screen::{Reserved, Why},
+};
 
 /// When a server that still loads its model is worth another attempt.
 const LOADS_AGAIN: Duration = Duration::from_secs(2);
+
+/// Its own fields that are not every caller's.
+pub(super) const RESERVED: &[Reserved] = &[
+    Reserved {
+        name: "n_probs",
+        why: Why::AtMost(TOP_LOGPROBS),
+    },
+    Reserved {
+        name: "n_predict",
+        why: Why::Never(
+            "counts for more than max_tokens, which limits are kept by",
+            "send max_tokens",
+        ),
+    },
+    Reserved {
+        name: "id_slot",
+        why: Why::Never(
+            "names a slot, and with it what another caller's requests left there",
+            "leave it out: a free slot is found",
+        ),
+    },
+    Reserved {
+        name: "slot_id",
+        why: Why::Never(
+            "names a slot, and with it what another caller's requests left there",
+            "leave it out: a free slot is found",
+        ),
+    },
+    Reserved {
+        name: "lora",
+        why: Why::Never(
+            "changes the adapters that the operator loaded",
+            "leave it out, or ask for a model that is served so",
+        ),
+    },
+];
 
 /// A llama-server as a module: OpenAI's API, and what this server has beyond it.
 ///
@@ -40,6 +80,9 @@ const LOADS_AGAIN: Duration = Duration::from_secs(2);
 /// | `model_loading` | the server runs and still loads its model; it says when to try again |
 /// | `context_length_exceeded` | the prompt is longer than one slot's context |
 /// | `model_cannot` | the model takes no images, sounds or films |
+/// | `remote_media` | an image, a sound or a film at an address: the server would fetch it from where it runs |
+/// | `field_unsupported` | `id_slot`, `slot_id`, `lora` or `n_predict`: they reach past the request |
+/// | `out_of_range` | `n_probs` above 20 |
 /// | `not_initialized` | nobody asked the server yet what it serves, or it was not there |
 ///
 /// and those of [`OpenAiModule`](synapse_http::client).
@@ -113,6 +156,7 @@ impl LlamaServerModule {
 #[async_trait]
 impl Engine for LlamaServer {
     const NAME: &'static str = "llama-server";
+    const RESERVED: &'static [Reserved] = RESERVED;
 
     fn unseen(&self) -> ModuleCapabilities {
         discover::unseen()

@@ -11,7 +11,29 @@ use synapse_core::{
 };
 use synapse_http::{OpenAiModule, client::Builder};
 
-use super::endpoint::{Endpoint, Engine, Found, Seen, forward_to_endpoint};
+use super::{
+    endpoint::{Endpoint, Engine, Found, Seen, forward_to_endpoint},
+    screen::{Reserved, Why},
+};
+
+/// Its own fields that are not every caller's.
+pub(super) const RESERVED: &[Reserved] = &[
+    Reserved {
+        name: "priority",
+        why: Why::Never("lets a request go before other callers' ones", "leave it out"),
+    },
+    Reserved {
+        name: "request_id",
+        why: Why::Never(
+            "may be the name of another caller's request",
+            "leave it out: every request gets one",
+        ),
+    },
+    Reserved {
+        name: "kv_transfer_params",
+        why: Why::Never("names a machine that a cache is fetched from", "leave it out"),
+    },
+];
 
 /// A vLLM server as a module: OpenAI's API, and what this server has beyond it.
 ///
@@ -19,7 +41,9 @@ use super::endpoint::{Endpoint, Engine, Found, Seen, forward_to_endpoint};
 /// `/metrics`: requests that run and that wait, and how full its cache is. How many requests it runs at once is its
 /// `--max-num-seqs`, which it does not tell: [`slots`](Self::slots) does.
 ///
-/// Fields of requests that are vLLM's own travel as they are: `return_token_ids` puts `token_ids` into each choice,
+/// Fields of requests that are vLLM's own travel as they are, but for those that reach past the request (`priority`,
+/// `request_id`, `kv_transfer_params`: `field_unsupported`), and images or sounds at an address (`remote_media`):
+/// `return_token_ids` puts `token_ids` into each choice,
 /// `prompt_logprobs` the prompt's log-probabilities beside them. It was written from vLLM's documentation and sources and is
 /// tested against a fake that answers in the shapes recorded there; nobody ran it against a vLLM.
 ///
@@ -81,6 +105,7 @@ impl VllmModule {
 #[async_trait]
 impl Engine for Vllm {
     const NAME: &'static str = "vllm";
+    const RESERVED: &'static [Reserved] = RESERVED;
 
     fn unseen(&self) -> ModuleCapabilities {
         discover::unseen()

@@ -73,7 +73,7 @@ async fn what_was_received_whole_has_one_closing_row_whenever_the_gateway_is_kil
 /// Asks again and again, streamed and not, and notes what came.
 async fn keep_asking(gateway: SocketAddr, user: u32, log: Log) {
     for number in 0_u32.. {
-        let streamed = (number + user) % 2 == 0;
+        let streamed = (number + user).is_multiple_of(2);
         let asked = match streamed {
             true => timeout(PATIENCE, ask(gateway, "one two three")).await,
             false => timeout(PATIENCE, ask_whole(gateway, "one two three")).await,

@@ -1,0 +1,85 @@
+//! What can go wrong with a ledger.
+
+use std::{io, path::Path, time::Duration};
+
+use synapse_core::{Error, ErrorKind, Retry};
+
+/// A row was not taken. What callers read says nothing of the machine; the cause does.
+pub(super) fn unavailable(
+    why: &'static str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
+    Error::unavailable(
+        "ledger_unavailable",
+        format!("requests cannot be accounted for now: {why}"),
+    )
+    .with_retry(Retry::After(Duration::from_secs(1)))
+    .with_source(source)
+}
+
+/// An operation on a file failed, for an operator to read.
+pub(super) fn disk(path: &Path, attempted: &str, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on the disk",
+        _ => "check the disk, and that this user may read and write there",
+    };
+    Error::new(
+        ErrorKind::Unavailable,
+        "ledger_disk",
+        format!("{} could not be {attempted}: {error}", path.display()),
+    )
+    .with_hint(hint)
+    .with_source(error)
+}
+
+/// A file is not what was written, for an operator to read.
+pub(super) fn corrupt(path: &Path, offset: u64, why: &str) -> Error {
+    Error::broken(
+        "ledger_corrupt",
+        format!("{} is corrupt at byte {offset}: {why}", path.display()),
+    )
+    .with_retry(Retry::Never)
+    .with_hint(
+        "restore the file from a backup, or open the ledger once so that what is corrupt is set aside and the rest goes on",
+    )
+}
+
+/// A segment is not there, for an operator to read.
+pub(super) fn missing(path: &Path) -> Error {
+    Error::broken(
+        "ledger_segment_missing",
+        format!("{} is missing, and the ledger goes on after it", path.display()),
+    )
+    .with_retry(Retry::Never)
+    .with_hint(
+        "restore the file from a backup, or open the ledger once so that what is missing is noted as lost",
+    )
+}
+
+/// A file is of a later version.
+pub(super) fn newer(path: &Path, version: u32) -> Error {
+    Error::unsupported(
+        "ledger_newer",
+        format!(
+            "{} was written in version {version}, which this program does not know",
+            path.display()
+        ),
+    )
+    .with_hint("run the newer program, or restore what was backed up before the upgrade")
+}
+
+/// An end of what has none to come.
+pub(super) fn not_open(entry: u64) -> Error {
+    Error::invalid(
+        "ledger_entry_closed",
+        format!("entry {entry} of the ledger is closed already, or was never opened"),
+    )
+}
+
+/// A name that the ledger cannot hold whole, and may not cut.
+pub(super) fn too_long(what: &'static str) -> Error {
+    Error::invalid(
+        "ledger_name_too_long",
+        format!("the {what} is longer than the 256 bytes that the ledger has for it"),
+    )
+}
