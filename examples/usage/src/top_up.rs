@@ -25,6 +25,10 @@ pub(crate) fn run(options: &Options, told: &TopUpOptions, directory: &Path) -> R
             "a payment of nothing changes nothing",
         ));
     }
+    check_name("caller", &told.caller)?;
+    if let Some(id) = &told.id {
+        check_name("payment", id)?;
+    }
     if !told.create && !directory.join("segments").is_dir() {
         return Err(Error::invalid(
             "ledger_not_found",
@@ -48,6 +52,17 @@ pub(crate) fn run(options: &Options, told: &TopUpOptions, directory: &Path) -> R
     let value = json!({ "payment": name, "caller": told.caller, "amount": told.amount, "note": told.note });
     let text = format!("{} paid in {}: payment {name}\n", told.caller, told.amount);
     report::line(options.json, &text, &value)
+}
+
+/// Whoever misspells a name pays somebody else, so that what no gateway calls anybody is refused.
+fn check_name(what: &str, name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.contains(|letter: char| letter.is_control() || letter.is_whitespace()) {
+        return Err(
+            Error::invalid("invalid_name", format!("{name:?} is no {what}'s name"))
+                .with_hint("write a name without spaces, such as alice or invoice-17"),
+        );
+    }
+    Ok(())
 }
 
 /// Leaves it for the gateway, and waits until that has it.

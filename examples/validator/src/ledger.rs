@@ -22,7 +22,7 @@ pub(crate) fn open(options: &ValidatorConfig, data: &Path) -> Result<LedgerLayer
         .noting_prices(directory.join("prices.toml"), billing.price_book()?)
 }
 
-/// Takes prices and terms as they are now; what cannot be stays as it was, and is told.
+/// Takes prices and terms as they are now, both or none; where they stay as they were, that is told.
 pub(crate) fn reload(ledger: &LedgerLayer, options: &ValidatorConfig) {
     let taken = options.billing.terms().and_then(|terms| {
         ledger.set_prices(options.billing.price_book()?)?;
@@ -30,6 +30,6 @@ pub(crate) fn reload(ledger: &LedgerLayer, options: &ValidatorConfig) {
         Ok(())
     });
     if let Err(error) = taken {
-        eprintln!("prices stay as they were: {error}");
+        eprintln!("prices, and the terms of [billing], stay as they were: {error}");
     }
 }

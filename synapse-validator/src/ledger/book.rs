@@ -7,6 +7,7 @@ use synapse_core::{CallerId, Error, KeyId, Micros, OperationId};
 use super::{
     Account, Closing, EntryId, Opening, Payer, Span, TopUp, UnixMillis,
     calendar::{self, Day},
+    error,
     totals::Summary,
 };
 
@@ -93,14 +94,7 @@ impl Book {
             if (caller, amount) == (&top_up.caller, &top_up.amount) {
                 return Ok(false);
             }
-            return Err(Error::invalid(
-                "ledger_payment_differs",
-                format!(
-                    "the payment {} was entered already, as {amount} for {caller}",
-                    top_up.operation
-                ),
-            )
-            .with_hint("give another payment a name of its own"));
+            return Err(error::payment_differs(&top_up.operation, *amount, caller));
         }
         let before = self.paid_in.get(&top_up.caller).copied().unwrap_or_default();
         before.plus(top_up.amount).map(|_| true).ok_or_else(too_large)

@@ -79,6 +79,22 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replaced
 }
 
+/// Puts a file where there is none, whole or not at all, and stores it; `false` where there is one, which stays.
+pub(super) fn put(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let aside = path.with_extension(format!("{}.new", std::process::id()));
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidFilename)?;
+    let put = create(&aside)
+        .and_then(|mut file| file.write_all(bytes).map(|()| file))
+        .and_then(|file| file.sync_all())
+        .and_then(|()| fs::hard_link(&aside, path));
+    let _ = fs::remove_file(&aside);
+    match put {
+        Ok(()) => sync_folder(folder).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// A file's bytes; `None` where there is none.
 pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, time::Duration};
 
-use synapse_core::{Error, ErrorKind, Retry};
+use synapse_core::{CallerId, Error, ErrorKind, Micros, OperationId, Retry};
 
 /// A row was not taken. What callers read says nothing of the machine; the cause does.
 pub(super) fn unavailable(
@@ -82,4 +82,18 @@ pub(super) fn too_long(what: &'static str) -> Error {
         "ledger_name_too_long",
         format!("the {what} is longer than the 256 bytes that the ledger has for it"),
     )
+}
+
+/// A name that says nobody, or nothing.
+pub(super) fn no_name(what: &'static str) -> Error {
+    Error::invalid("ledger_name_missing", format!("the {what} has no name"))
+}
+
+/// Another payment has this name.
+pub(super) fn payment_differs(operation: &OperationId, amount: Micros, caller: &CallerId) -> Error {
+    Error::invalid(
+        "ledger_payment_differs",
+        format!("the payment {operation} was entered already, as {amount} for {caller}"),
+    )
+    .with_hint("give another payment a name of its own")
 }

@@ -41,8 +41,12 @@ pub enum Left {
 /// Leaves a top-up for the process that has the ledger in this directory. Leaving it twice has the effect once.
 ///
 /// # Errors
-/// `ledger_disk`, `ledger_name_too_long`.
+/// `ledger_payment_differs` where another of this name was left and not yet taken in; `ledger_name_missing` where the
+/// payment has no name; `ledger_disk`, `ledger_name_too_long`.
 pub fn leave(directory: impl AsRef<Path>, top_up: &TopUp) -> Result<(), Error> {
+    if top_up.operation.as_str().is_empty() {
+        return Err(error::no_name("payment"));
+    }
     let path = path(directory.as_ref(), &top_up.operation);
     let message = Message {
         operation: top_up.operation.clone(),
@@ -58,7 +62,23 @@ pub fn leave(directory: impl AsRef<Path>, top_up: &TopUp) -> Result<(), Error> {
     let unwritten = |error| error::disk(&path, "written", error);
     fs::create_dir_all(folder(directory.as_ref())).map_err(unwritten)?;
     let _ = fs::remove_file(path.with_extension("refused"));
-    disk::replace(&path, &bytes).map_err(unwritten)
+    while !disk::put(&path, &bytes).map_err(unwritten)? {
+        // Who left it was told nothing else yet, so that nothing may take its place.
+        match read(&path) {
+            Ok(other) if (&other.caller, other.amount) == (&top_up.caller, top_up.amount) => break,
+            Ok(other) => {
+                return Err(error::payment_differs(
+                    &other.operation,
+                    other.amount,
+                    &other.caller,
+                ));
+            }
+            // It was taken in meanwhile.
+            Err(_) if !path.exists() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// What became of a top-up that was left.

@@ -79,6 +79,9 @@ const WAITING: usize = 64;
 /// 256 KiB at once, and of a longer text parts of 16 KiB, whose sum is approximate. A model without a tokenizer is
 /// estimated at four bytes a token, and labelled so.
 ///
+/// Without a template tools, schemas, calls and fields that nobody here knows count as their JSON, and an image, a sound or a
+/// file in a message as 1,000 tokens: what goes into a prompt is never free.
+///
 /// What a miner says of its usage is compared and changes nothing. [`attach`](synapse_core::ModuleExt)ed, the layer
 /// reports by `miner` how many claims were off (`usage.mismatch`), and how many tokens were claimed beyond those counted
 /// (`usage.overclaimed_tokens`) among how many (`usage.compared_tokens`): a share of some percent names a miner that adds

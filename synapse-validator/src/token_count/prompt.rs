@@ -1,7 +1,8 @@
 //! Counting a prompt.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
+use serde_json::Value;
 use synapse_core::{Content, Error, Input, Message, Part, Prompt, Request, TokenCount, Tokenizer};
 
 use super::{CompletionMeter, Vocabulary};
@@ -11,6 +12,29 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// Tokens that a template puts around a message, and before the reply, where no template is known.
 const PER_MESSAGE: u64 = 4;
 const PER_REPLY: u64 = 3;
+/// Tokens that an image, a sound or a file is taken for.
+const PER_MEDIUM: u64 = 1_000;
+/// Fields of a request that no prompt holds. Others may be part of it: tools and schemas are, and what an engine of its own
+/// makes of a field is not known here.
+const UNSAID: [&str; 17] = [
+    "audio",
+    "encoding_format",
+    "function_call",
+    "logit_bias",
+    "metadata",
+    "modalities",
+    "ollama",
+    "prediction",
+    "prompt_cache_key",
+    "reasoning_effort",
+    "safety_identifier",
+    "service_tier",
+    "stream_options",
+    "tool_choice",
+    "user",
+    "verbosity",
+    "web_search_options",
+];
 
 /// How many tokens the prompt has: an extension of the input, set by [`TokenCountLayer`](super::TokenCountLayer).
 #[derive(Debug, Clone)]
@@ -87,9 +111,10 @@ fn message_length(message: &Message) -> usize {
     said + message.role.len()
 }
 
-/// Counts a prompt. By model and template it is exact; what a template does not render, or a tokenizer not take, is
-/// estimated rather than refused: whether the model can answer is the miner's to say. `wanted` is asked now and then, and
-/// ends the count of a long one with an estimate.
+/// Counts a prompt. By model and template it is exact; without a template tools, schemas and calls count as their JSON, and
+/// an image as [`PER_MEDIUM`] tokens. What a template does not render, or a tokenizer not take, is estimated rather than
+/// refused: whether the model can answer is the miner's to say. `wanted` is asked now and then, and ends the count of a long
+/// one with an estimate.
 ///
 /// # Errors
 /// Where the body is not what its dialect allows.
@@ -101,9 +126,13 @@ pub(super) fn count(
     let request = input.request()?;
     let counted = match &request.prompt {
         Prompt::Messages(messages) => conversation(messages, &request, vocabulary, wanted),
-        Prompt::Texts(texts) => texts.iter().try_fold(TokenCount::exact(0), |sum, text| {
-            Ok(sum.plus(vocabulary.count(text, wanted)?))
-        }),
+        Prompt::Texts(texts) => {
+            let suffix = request.other.get("suffix").and_then(Value::as_str);
+            let mut texts = texts.iter().map(String::as_str).chain(suffix);
+            texts.try_fold(TokenCount::exact(0), |sum, text| {
+                Ok(sum.plus(vocabulary.count(text, wanted)?))
+            })
+        }
         Prompt::Tokens(lists) => Ok(TokenCount::exact(
             lists.iter().map(|tokens| tokens.len() as u64).sum(),
         )),
@@ -147,20 +176,57 @@ fn conversation(
         }
     }
     let mut sum = TokenCount::approximate(PER_REPLY);
+    let said = request
+        .other
+        .iter()
+        .filter(|(name, _)| !UNSAID.contains(&name.as_str()));
+    sum = sum.plus(fields(said, vocabulary, wanted)?);
     for message in messages {
         sum = sum.plus(vocabulary.count(&message.role, wanted)?);
+        sum = sum.plus(fields(&message.other, vocabulary, wanted)?);
         sum = sum.plus(TokenCount::approximate(PER_MESSAGE));
         match &message.content {
             Content::Text(text) => sum = sum.plus(vocabulary.count(text, wanted)?),
             Content::Parts(parts) => {
                 for part in parts {
-                    if let Part::Text(text) = part {
-                        sum = sum.plus(vocabulary.count(text, wanted)?);
-                    }
+                    sum = sum.plus(match part {
+                        Part::Text(text) => vocabulary.count(text, wanted)?,
+                        Part::Other(other) => self::part(other, vocabulary, wanted)?,
+                        _ => TokenCount::approximate(PER_MEDIUM),
+                    });
                 }
             }
             _ => {}
         }
+    }
+    Ok(sum)
+}
+
+/// A part that is no text: words of another kind, such as a refusal, and media, which are objects whose data are no words.
+fn part(part: &Value, vocabulary: &Vocabulary, wanted: &dyn Fn() -> bool) -> Result<TokenCount, Error> {
+    let Some(said) = part.as_object() else {
+        return Ok(TokenCount::approximate(PER_MEDIUM));
+    };
+    let media = said.values().filter(|value| value.is_object()).count() as u64;
+    let words = said.iter().filter(|(_, value)| !value.is_object());
+    Ok(fields(words, vocabulary, wanted)?.plus(TokenCount::approximate(media.saturating_mul(PER_MEDIUM))))
+}
+
+/// Texts and structures, as JSON has them; numbers and switches are no words.
+fn fields<'a>(
+    fields: impl IntoIterator<Item = (&'a String, &'a Value)>,
+    vocabulary: &Vocabulary,
+    wanted: &dyn Fn() -> bool,
+) -> Result<TokenCount, Error> {
+    let mut sum = TokenCount::exact(0);
+    for (_, value) in fields {
+        let text = match value {
+            Value::String(text) => Cow::Borrowed(text.as_str()),
+            Value::Array(list) if !list.is_empty() => Cow::Owned(value.to_string()),
+            Value::Object(map) if !map.is_empty() => Cow::Owned(value.to_string()),
+            _ => continue,
+        };
+        sum = sum.plus(vocabulary.count(&text, wanted)?);
     }
     Ok(sum)
 }

@@ -120,3 +120,23 @@ fn a_running_ledger_takes_in_what_was_left_for_it() {
     let ledger = open(folder.path());
     until(|| ledger.balance(&"alice".into()) == Some(Micros(74)));
 }
+
+#[test]
+fn what_was_left_first_is_not_lost_to_another_of_its_name() {
+    let folder = tempdir().unwrap();
+    drop(open(folder.path()));
+    let paid = top_up("invoice", "alice", 70);
+    leave(folder.path(), &paid).unwrap();
+    leave(folder.path(), &paid).unwrap();
+    for other in [top_up("invoice", "bob", 70), top_up("invoice", "alice", 71)] {
+        let refused = leave(folder.path(), &other).unwrap_err();
+        assert_eq!(refused.code(), "ledger_payment_differs");
+    }
+    let nameless = leave(folder.path(), &top_up("", "alice", 1)).unwrap_err();
+    assert_eq!(nameless.code(), "ledger_name_missing");
+    let ledger = open(folder.path());
+    until(|| ledger.balance(&"alice".into()) == Some(Micros(70)));
+    assert_eq!(ledger.balance(&"bob".into()), None);
+    drop(ledger);
+    assert_eq!(fs::read_dir(folder.path().join("inbox")).unwrap().count(), 0);
+}

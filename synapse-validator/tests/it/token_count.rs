@@ -121,11 +121,64 @@ async fn prompts_are_counted_and_labelled() {
     let picture = [Message::with_content("user", image)];
     check(
         Input::chat("templated", picture),
-        TokenCount::approximate(3 + 1 + 4 + 3),
+        TokenCount::approximate(3 + 1_000 + 1 + 4 + 3),
     )
     .await;
     let refused = [Message::user("refuse me")];
     check(Input::chat("templated", refused), TokenCount::approximate(4)).await;
+}
+
+#[tokio::test]
+async fn without_a_template_no_field_carries_words_for_nothing() {
+    let said = || Value::from("five words that cost something");
+    for name in ["tools", "functions", "response_format", "documents", "anything"] {
+        for value in [
+            said(),
+            serde_json::json!([said()]),
+            serde_json::json!({"description": said()}),
+        ] {
+            let mut request = Request::new("plain", Prompt::Messages(vec![Message::user("hi")]));
+            request.other.insert(name.to_owned(), value);
+            let count = counted(Input::from_request(Task::CHAT, request)).await.unwrap();
+            assert_eq!(count, TokenCount::approximate(1 + 5 + 1 + 4 + 3), "{name}");
+        }
+    }
+    for name in ["tool_calls", "function_call", "reasoning_content", "name"] {
+        let mut message = Message::user("hi");
+        message.other.insert(name.to_owned(), said());
+        let count = counted(Input::chat("plain", [message])).await.unwrap();
+        assert_eq!(count, TokenCount::approximate(1 + 5 + 1 + 4 + 3), "{name}");
+    }
+    // Another kind of words, and a medium, whose data are none.
+    for (part, tokens) in [
+        (serde_json::json!({"kind": "refusal", "refusal": said()}), 1 + 5),
+        (
+            serde_json::json!({"kind": "image_url", "image_url": {"url": said()}}),
+            1 + 1_000,
+        ),
+    ] {
+        let content = Content::Parts(vec![synapse_core::Part::Other(part)]);
+        let asked = Input::chat("plain", [Message::with_content("user", content)]);
+        assert_eq!(
+            counted(asked).await.unwrap(),
+            TokenCount::approximate(tokens + 1 + 4 + 3)
+        );
+    }
+    // What no prompt holds: settings, and the caller's own notes.
+    let mut request = Request::new("plain", Prompt::Messages(vec![Message::user("hi")]));
+    for name in ["user", "metadata", "logit_bias", "tool_choice"] {
+        request.other.insert(name.to_owned(), said());
+    }
+    request.other.insert("tools".to_owned(), serde_json::json!([]));
+    request.other.insert("min_tokens".to_owned(), 7.into());
+    let count = counted(Input::from_request(Task::CHAT, request)).await.unwrap();
+    assert_eq!(count, TokenCount::approximate(1 + 1 + 4 + 3));
+    let mut request = Request::new("plain", Prompt::Texts(vec!["one two".into()]));
+    request.other.insert("suffix".to_owned(), said());
+    let count = counted(Input::from_request(Task::TEXT_COMPLETION, request))
+        .await
+        .unwrap();
+    assert_eq!(count, TokenCount::exact(2 + 5));
 }
 
 #[tokio::test]

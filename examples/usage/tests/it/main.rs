@@ -134,6 +134,10 @@ fn what_cannot_be_is_refused_with_a_reason() {
         (&["balances"], "ledger_not_found"),
         (&["top-up", "alice", "1"], "ledger_not_found"),
         (&["top-up", "alice", "0", "--create"], "invalid_amount"),
+        (&["top-up", "", "1", "--create"], "invalid_name"),
+        (&["top-up", "alice ", "1", "--create"], "invalid_name"),
+        (&["top-up", "al\u{1b}[31mice", "1", "--create"], "invalid_name"),
+        (&["top-up", "alice", "1", "--create", "--id", ""], "invalid_name"),
     ] {
         let (good, _, error) = usage(data.path(), &[arguments, &["--json"]].concat());
         assert!(!good && error.contains(code), "{arguments:?}: {error}");
