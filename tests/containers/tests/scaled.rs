@@ -204,7 +204,8 @@ async fn containers_that_are_killed_while_the_set_grows_lose_what_they_had_begun
         tally.cut
     );
     assert_eq!(tally.refused, [] as [&str; 0]);
-    assert!(tally.cut.len() <= 2, "{:?}", tally.cut);
+    // The place of the first is given to another before it is seen to be gone, so that the second may have had two.
+    assert!(tally.cut.len() <= 3, "{:?}", tally.cut);
     says_all(&tally);
     module.shutdown().await.expect("they end");
     assert_eq!(left(&scaled.docker, scaled.owner), [""; 0]);

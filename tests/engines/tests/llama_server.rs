@@ -273,9 +273,13 @@ async fn while_it_loads_it_says_so() {
         "{reasons:?}"
     );
     server.wait();
-    // What it said is believed for a second.
+    // What it said is believed for a second, and so is that it could not be reached.
     timeout(PATIENCE, async {
-        while module.health_check().await.expect("a health").status() != HealthStatus::Ready {
+        while !module
+            .health_check()
+            .await
+            .is_ok_and(|health| health.status() == HealthStatus::Ready)
+        {
             sleep(Duration::from_millis(50)).await;
         }
     })

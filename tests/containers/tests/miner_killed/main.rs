@@ -49,6 +49,7 @@ async fn a_miner_that_is_killed_again_and_again_leaves_nothing_and_serves_again(
             subnet
                 .miner_of("program")
                 .arg(format!("--llama-server=http://{}", free_address()))
+                .arg("--model-id=shout")
                 .arg(format!("--start={}", program.display()))
                 .arg(format!("--model={}", parts::model().display()))
                 .arg("--threads=1")
@@ -120,14 +121,11 @@ async fn a_miner_that_is_killed_again_and_again_leaves_nothing_and_serves_again(
     }
 }
 
-/// A llama-server that is known by the name of the other miners' model, and says little.
+/// A llama-server that says little.
 fn few_tokens(folder: &Path) -> PathBuf {
     let program = folder.join("llama-server");
     let real = parts::llama_server();
-    let script = format!(
-        "#!/bin/sh\nexec '{}' --alias shout --n-predict 6 \"$@\"\n",
-        real.display()
-    );
+    let script = format!("#!/bin/sh\nexec '{}' --n-predict 6 \"$@\"\n", real.display());
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     program

@@ -3,8 +3,8 @@
 
 use std::{error::Error as _, net::IpAddr, time::Duration};
 
+use crate::places::{InProcess, InRedis, PROMPT, Place, ask, settled, speaking};
 use futures_util::StreamExt;
-use limits_tests::{InProcess, InRedis, PROMPT, Place, ask, settled, speaking};
 use synapse_core::{Allowance, ApiKey, Caller, ClientIp, InferenceModule, RateLimitStatus, RateLimited};
 use synapse_validator::rate_limit::{Limits, Quota};
 

@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
+use crate::places::{InRedis, LONG, Place, ask, metric, settled, shared, speaking, until};
 use futures_util::StreamExt;
-use limits_tests::{InRedis, LONG, Place, ask, metric, settled, shared, speaking, until};
 use parts::redis::OwnRedis;
 use synapse_core::{Attached, ErrorKind, HealthStatus, InferenceModule, Retry};
 use synapse_validator::rate_limit::{Limits, Quota, SharedLimits, WhenAway};

@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crate::places::{InProcess, InRedis, PROMPT, Place, ask, settled, speaking};
 use futures_util::{StreamExt, future::join_all};
-use limits_tests::{InProcess, InRedis, PROMPT, Place, ask, settled, speaking};
 use synapse_core::{Allowance, ApiKey, ErrorKind, InferenceModule, Input, Output};
 use synapse_validator::rate_limit::{Limits, RateLimitLayer};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use limits_tests::{InRedis, Place, ask, settled, speaking};
+use crate::places::{InRedis, Place, ask, settled, speaking};
 use synapse_core::{InferenceModule, Retry};
 use synapse_validator::rate_limit::{Limits, Quota};
 

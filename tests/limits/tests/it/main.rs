@@ -6,4 +6,5 @@ mod agreement;
 mod away;
 mod exact;
 mod jumps;
+mod places;
 mod suite;

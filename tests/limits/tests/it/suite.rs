@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use crate::places::{BEGAN, InProcess, InRedis, PROMPT, Place, ask, settled, speaking};
 use futures_util::StreamExt;
-use limits_tests::{BEGAN, InProcess, InRedis, PROMPT, Place, ask, settled, speaking};
 use synapse_core::{InferenceModule, Input, Output, RateLimitStatus, Retry};
 use synapse_validator::rate_limit::{Limits, Quota};
 
