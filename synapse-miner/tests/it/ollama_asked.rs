@@ -265,7 +265,7 @@ async fn a_caller_is_not_sent_to_the_operators_commands() {
     for (status, said, code) in [
         (400, "smollm2 does not support tools", "model_cannot"),
         (500, "llama runner: out of memory", "out_of_memory"),
-        (500, "unable to load model: /root/x", "model_broken"),
+        (500, "unable to load model: /models/x", "model_broken"),
         (404, "model 'smollm2' not found", "model_not_found"),
     ] {
         fake.set("/api/chat", status, &json!({"error": said}).to_string());
