@@ -138,16 +138,25 @@ pub struct CallersConfig {
 }
 
 impl CallersConfig {
-    /// Says that a server without keys would not start on an address that other machines reach.
+    /// Says that a server without keys would not start where other machines reach it: on an address of theirs, or behind a
+    /// proxy.
     ///
     /// Of a host's name it is known only once it listens.
     pub fn check_open(&self, server: &ServerConfig, wrong: &mut Wrong) {
+        if self.api_keys.is_some() || self.allow_without_keys {
+            return;
+        }
         let address = server.listen.parse::<SocketAddr>();
-        let is_open = self.api_keys.is_none() && !self.allow_without_keys;
-        if is_open && address.is_ok_and(|address| !address.ip().is_loopback()) {
+        if address.is_ok_and(|address| !address.ip().is_loopback()) {
             wrong.add(
                 "api_keys",
                 "it is missing, and other machines reach the gateway; name a directory of keys, listen on 127.0.0.1, or set \
+                 allow_without_keys where everybody may use it",
+            );
+        } else if !self.trusted_proxies.is_empty() {
+            wrong.add(
+                "api_keys",
+                "it is missing, and others reach the gateway through its trusted_proxies; name a directory of keys, or set \
                  allow_without_keys where everybody may use it",
             );
         }

@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod node;
 pub mod pool;
 pub mod rate_limit;
+mod same_model;
 pub mod score;
 pub mod state;
 pub mod token_count;

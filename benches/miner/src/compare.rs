@@ -18,7 +18,10 @@ const PACE_MS: u64 = 10;
 const REAL_TOKENS: usize = 32;
 
 pub(crate) async fn run(options: &Options) -> Result<Vec<Value>, Fault> {
-    let mut rows = paced(options).await?;
+    let mut rows = Vec::new();
+    if !options.gpu {
+        rows.extend(paced(options).await?);
+    }
     if let (Some(program), Some(model)) = (&options.engine, &options.model) {
         rows.extend(real(options, program, model).await?);
     }
@@ -29,6 +32,16 @@ pub(crate) async fn run(options: &Options) -> Result<Vec<Value>, Fault> {
 async fn paced(options: &Options) -> Result<Vec<Value>, Fault> {
     let engine = Process::start(&["engine", &PACE_MS.to_string()]).await?;
     let miner = Process::start(&["miner", &engine.port.to_string()]).await?;
+    speed(options, "paced", &engine, &miner).await
+}
+
+/// Tokens a second and the time to the first of them, both ways.
+async fn speed(
+    options: &Options,
+    name: &str,
+    engine: &Process,
+    miner: &Process,
+) -> Result<Vec<Value>, Fault> {
     let (direct, through) = (
         hop::to_engine(engine.port)?,
         hop::to_miner(miner.port, "//Alice")?,
@@ -45,7 +58,7 @@ async fn paced(options: &Options) -> Result<Vec<Value>, Fault> {
     for streams in STREAMS {
         let mut pairs = Vec::new();
         for round in 0..=options.pairs {
-            eprintln!("paced, {streams} streams: round {round} of {}", options.pairs);
+            eprintln!("{name}, {streams} streams: round {round} of {}", options.pairs);
             let pair = in_turn(round, &direct, &through, streams, options.tokens).await?;
             // The first one opens connections.
             if round > 0 {
@@ -61,7 +74,7 @@ async fn paced(options: &Options) -> Result<Vec<Value>, Fault> {
         let more = of(&|(direct, through)| median_ms(&through.first) - median_ms(&direct.first));
         if options.json {
             rows.push(json!({
-                "engine": "paced", "streams": streams, "tokens_per_second": [speed_direct, speed], "ratio": ratio,
+                "engine": name, "streams": streams, "tokens_per_second": [speed_direct, speed], "ratio": ratio,
                 "first_token_ms": [first_direct, first], "first_token_more_ms": more,
             }));
         } else {
@@ -76,17 +89,24 @@ async fn paced(options: &Options) -> Result<Vec<Value>, Fault> {
 
 /// The miner's CPU time beside that of an engine that computes.
 async fn real(options: &Options, program: &Path, model: &Path) -> Result<Vec<Value>, Fault> {
-    let engine = Process::llama_server(program, model).await?;
+    let engine = Process::llama_server(program, model, options.gpu).await?;
     let miner = Process::start(&["miner", &engine.port.to_string()]).await?;
+    let mut rows = Vec::new();
+    let tokens_each = match options.gpu {
+        true => {
+            rows.extend(speed(options, "llama-server", &engine, &miner).await?);
+            options.tokens
+        }
+        false => REAL_TOKENS,
+    };
     let through = hop::to_miner(miner.port, "//Alice")?;
     through.initialize().await?;
-    load::ask(&through, 1, REAL_TOKENS).await?;
+    load::ask(&through, 1, tokens_each).await?;
     if !options.json {
         println!(
             "\n| streams | engine's CPU ms a token | miner's CPU ms a token | miner ÷ engine, median (min–max) |\n| --- | --- | --- | --- |"
         );
     }
-    let mut rows = Vec::new();
     for streams in STREAMS {
         let mut runs = Vec::new();
         for round in 1..=options.pairs {
@@ -95,21 +115,16 @@ async fn real(options: &Options, program: &Path, model: &Path) -> Result<Vec<Val
                 options.pairs
             );
             let (of_engine, of_miner) = (engine.cpu()?, miner.cpu()?);
-            load::ask(&through, streams, REAL_TOKENS).await?;
+            let tokens = load::ask(&through, streams, tokens_each).await?.events;
+            let a_token = |cpu: Duration| cpu.as_secs_f64() * 1e3 / tokens;
             runs.push((
-                engine.cpu()?.saturating_sub(of_engine),
-                miner.cpu()?.saturating_sub(of_miner),
+                a_token(engine.cpu()?.saturating_sub(of_engine)),
+                a_token(miner.cpu()?.saturating_sub(of_miner)),
             ));
         }
-        #[expect(clippy::cast_precision_loss, reason = "a number of tokens")]
-        let tokens = (streams * REAL_TOKENS) as f64;
-        let a_token = |cpu: Duration| cpu.as_secs_f64() * 1e3 / tokens;
-        let [_, of_engine, _] = spread(runs.iter().map(|run| a_token(run.0)));
-        let [_, of_miner, _] = spread(runs.iter().map(|run| a_token(run.1)));
-        let ratio = spread(
-            runs.iter()
-                .map(|(engine, miner)| miner.as_secs_f64() / engine.as_secs_f64()),
-        );
+        let [_, of_engine, _] = spread(runs.iter().map(|run| run.0));
+        let [_, of_miner, _] = spread(runs.iter().map(|run| run.1));
+        let ratio = spread(runs.iter().map(|(engine, miner)| miner / engine));
         if options.json {
             rows.push(json!({
                 "engine": "llama-server", "streams": streams, "cpu_ms_per_token": [of_engine, of_miner], "ratio": ratio,

@@ -14,7 +14,9 @@ use crate::Fault;
 pub(crate) struct Seen {
     /// Until the first token, one a stream.
     pub(crate) first: Vec<Duration>,
-    /// Events with content a second, all streams together.
+    /// Events with content, all streams together.
+    pub(crate) events: f64,
+    /// Those a second.
     pub(crate) per_second: f64,
 }
 
@@ -29,9 +31,11 @@ pub(crate) async fn ask(
     let took = begun.elapsed().as_secs_f64();
     let events: usize = replies.iter().map(|(_, events)| events).sum();
     #[expect(clippy::cast_precision_loss, reason = "a number of tokens")]
+    let events = events as f64;
     Ok(Seen {
         first: replies.into_iter().map(|(first, _)| first).collect(),
-        per_second: events as f64 / took,
+        events,
+        per_second: events / took,
     })
 }
 

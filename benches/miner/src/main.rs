@@ -2,8 +2,9 @@
 //! turn, at 1, 4 and 16 streams at once.
 //!
 //! Beside an engine of our own that paces its tokens, tokens a second and the time to the first of them are compared.
-//! Beside a real llama-server (`--engine`, `--model`), the miner's CPU time with that of the engine. And a miner with all
-//! that an operator has in it is asked for ten times what its engine can do.
+//! Beside a real llama-server (`--engine`, `--model`), the miner's CPU time with that of the engine; beside one that computes
+//! on a GPU (`--gpu`), tokens a second and the time to the first as well. And a miner with all that an operator has in it is
+//! asked for ten times what its engine can do.
 
 mod compare;
 mod engine;
@@ -36,6 +37,9 @@ struct Options {
     /// The model that it serves, a GGUF file.
     #[arg(long)]
     model: Option<PathBuf>,
+    /// The llama-server computes on a GPU: its tokens a second and time to the first are compared, and nothing else is done.
+    #[arg(long, requires = "engine")]
+    gpu: bool,
     /// How long each load is offered, in seconds, where a miner is asked for more and more.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
@@ -87,7 +91,9 @@ fn main() -> Result<(), Fault> {
 
 async fn run(options: Options) -> Result<(), Fault> {
     let mut rows = compare::run(&options).await?;
-    rows.extend(overload::run(&options).await?);
+    if !options.gpu {
+        rows.extend(overload::run(&options).await?);
+    }
     if options.json {
         println!("{}", serde_json::Value::Array(rows));
     }

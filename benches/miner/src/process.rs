@@ -45,7 +45,7 @@ impl Process {
     }
 
     /// A llama-server with as many slots as there are streams at most.
-    pub(crate) async fn llama_server(program: &Path, model: &Path) -> Result<Self, Fault> {
+    pub(crate) async fn llama_server(program: &Path, model: &Path, gpu: bool) -> Result<Self, Fault> {
         const LOADED_WITHIN: Duration = Duration::from_secs(120);
         let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
         let mut child = Command::new(program)
@@ -60,6 +60,8 @@ impl Process {
                 "8192",
             ])
             .args(["--threads", "1", "--threads-batch", "1", "--alias", "m"])
+            // Rather than a part of it where the GPU's memory is short.
+            .args(gpu.then_some(["--gpu-layers", "all"]).into_iter().flatten())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)

@@ -101,7 +101,12 @@ fn stack(
     queue: QueueLayer,
     options: &MinerConfig,
 ) -> impl InferenceModule + use<> {
-    let monitor = options.monitor.builder().start();
+    let monitor = match options.engine.gpus.as_slice() {
+        [] => options.monitor.builder(),
+        // What others do with the other GPUs does not concern it.
+        of_engine => options.monitor.builder().watching_gpus(of_engine.iter().copied()),
+    };
+    let monitor = monitor.start();
     let meter = MeterLayer::new();
     // The operator's number is where learning begins.
     let parallel = u32::try_from(options.queue.parallel).unwrap_or(u32::MAX);

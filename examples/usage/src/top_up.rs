@@ -56,7 +56,8 @@ pub(crate) fn run(options: &Options, told: &TopUpOptions, directory: &Path) -> R
 
 /// Whoever misspells a name pays somebody else, so that what no gateway calls anybody is refused.
 fn check_name(what: &str, name: &str) -> Result<(), Error> {
-    if name.is_empty() || name.contains(|letter: char| letter.is_control() || letter.is_whitespace()) {
+    let is_odd = |letter: char| letter.is_whitespace() || !ledger::is_plain(letter);
+    if name.is_empty() || name.contains(is_odd) {
         return Err(
             Error::invalid("invalid_name", format!("{name:?} is no {what}'s name"))
                 .with_hint("write a name without spaces, such as alice or invoice-17"),

@@ -4,7 +4,10 @@ use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
 use node_args::{config::Hangups, status::StatusFile};
 use synapse_core::{
-    DataDir, Endpoint, Error, InferenceModule, ModuleExt, Subnet, Watch, config::Live, keys::Signer,
+    AnyNext, DataDir, Endpoint, Error, InferenceModule, Input, ModuleExt, Subnet, Watch,
+    config::{Live, Wrong},
+    from_fn,
+    keys::Signer,
     layers::DeadlineLayer,
 };
 use synapse_http::{Scores, SignedHttp, Verifier, tls::PemFiles};
@@ -55,7 +58,16 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
         options.limits.layer()?,
     );
     let transcripts = options.transcripts.layer(&data.path().join("transcripts"))?;
-    let ledger = ledger::open(&options, data.path())?;
+    let directory = ledger::directory(&options, data.path());
+    let ledger = ledger::open(&options, &directory)?;
+    let served = pool.clone();
+    let served = from_fn(move |input: Input, next: AnyNext| {
+        let checked = served.check_input(&input);
+        async move {
+            checked?;
+            next.run(input).await
+        }
+    });
     let gateway = pool
         .clone()
         .with(
@@ -64,6 +76,8 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
                 .layer(option_layer(transcripts.clone()))
                 .layer(count.clone())
                 .layer(limit.clone())
+                // What nobody serves takes a request of the limit, and no row.
+                .layer(served)
                 .layer(ledger.clone())
                 .layer(DeadlineLayer::new(deadline)),
         )
@@ -113,6 +127,10 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
             }
             Ok(())
         })
+        .ready_when(
+            "what was used of its limits",
+            ledger::restore(limit.clone(), directory),
+        )
         .ready_when("a first miner", async move {
             synced.synced().await?;
             first_miner(&first).await
@@ -131,12 +149,18 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
     let judging = judge(node, StatusFile::new(data.path()), async {
         let _ = is_ending.await;
     });
-    let reloading = hangups.reload(live.clone(), async |reloaded| {
+    let sold = ledger.clone();
+    let check = move |next: &ValidatorConfig, wrong: &mut Wrong| ledger::check(&sold, next, wrong);
+    let reloading = hangups.reload_checked(live.clone(), check, async |reloaded| {
         if reloaded.is_ok() {
             let now = live.current();
-            limit.set_limits(now.limits.limits());
-            ledger::reload(&ledger, &now);
-            interval.set(now.probe.every.get());
+            // First what the disk may refuse even now: then nothing else is taken either.
+            if let Err(error) = ledger::reload(&ledger, &now) {
+                eprintln!("prices, terms, limits and probes stay as they were: {error}");
+            } else {
+                limit.set_limits(now.limits.limits());
+                interval.set(now.probe.every.get());
+            }
             renew(pem.clone()).await;
         }
         // Once it is so.

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Configuration, Loader, Origin, Problems, Setting, loader::Told};
+use super::{Configuration, Loader, Origin, Problems, Setting, Wrong, loader::Told};
 use crate::{Watch, WatchSender};
 
 /// A configuration as it is now, for those who follow it. A clone is the same one.
@@ -59,9 +59,18 @@ impl<T: Configuration> Live<T> {
     /// # Errors
     /// As [`Loader::load`]; all stays as it was.
     pub fn reload(&self) -> Result<Vec<Change>, Problems> {
+        self.reload_checked(|_, _| {})
+    }
+
+    /// The same, where `check` finds nothing wrong either: it says what only a program that runs can, such as that what it
+    /// has begun with may not change.
+    ///
+    /// # Errors
+    /// As [`reload`](Self::reload), and what `check` says.
+    pub fn reload_checked(&self, check: impl FnOnce(&T, &mut Wrong)) -> Result<Vec<Change>, Problems> {
         // Held while it is read, so that of two reloads the later one stays.
         let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let (value, next) = self.0.loader.load()?.into_parts();
+        let (value, next) = self.0.loader.load_checked(check)?.into_parts();
         let changes: Vec<_> = changes(&self.0.started, &told, &next).collect();
         let mut settings = next.schema().settings().iter();
         if settings.any(|setting| told.value(setting) != next.value(setting)) {

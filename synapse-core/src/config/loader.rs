@@ -105,6 +105,11 @@ impl<T: Configuration> Loader<T> {
     /// # Errors
     /// Everything that is wrong.
     pub fn load(&self) -> Result<Loaded<T>, Problems> {
+        self.load_checked(|_, _| {})
+    }
+
+    /// Reads it, and asks `check` what else is wrong, too: what only a program that runs can say.
+    pub(super) fn load_checked(&self, check: impl FnOnce(&T, &mut Wrong)) -> Result<Loaded<T>, Problems> {
         let (mut found, mut tree) = (Found::default(), Tree::default());
         let schema = &*self.schema;
         let whole = match &self.file {
@@ -125,6 +130,7 @@ impl<T: Configuration> Loader<T> {
             .map_err(|error| Problems::from(culprit::<T>(schema, &defaults, &tree, &error)))?;
         let mut wrong = Wrong::default();
         value.check(&mut wrong);
+        check(&value, &mut wrong);
         for (key, message) in wrong.into_found() {
             let problem = Problem::new(message);
             let problem = match tree.origin(&key) {

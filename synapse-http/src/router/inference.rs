@@ -4,9 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
-use synapse_core::{
-    Caller, ClientIp, Deadline, Error, InferenceModule as _, Input, Output, RequestId, Task, Wire,
-};
+use synapse_core::{Caller, ClientIp, Deadline, Error, InferenceModule as _, Input, RequestId, Task, Wire};
 use tokio::time::{Duration, Instant};
 
 use super::{intake, ollama, refusal::refusal, reply, routes::Served};
@@ -68,9 +66,13 @@ async fn run(served: &Served, ask: Ask, request: Request) -> Result<Response, Er
     let mut input = Input::from_wire(task, wire.with_headers(travelling(&parts)));
     // What is malformed is refused here, whether or not the module would look; layers find the view made.
     input.view()?;
-    if form == Form::Ollama {
-        input = in_ollamas_sense(served, input)?;
+    if form == Form::Ollama
+        && let Some(wire) = Ollama::without_keep_alive(&input)?
+    {
+        // How long its model stays loaded is not its business.
+        input = Input::from_wire(input.task().clone(), wire);
     }
+    mean_latest(served, &mut input)?;
     if let Some(scope) = parts.extensions.get::<ModelScope>() {
         scope.check(input.model()?)?;
     }
@@ -85,39 +87,20 @@ async fn run(served: &Served, ask: Ask, request: Request) -> Result<Response, Er
     if let Some(caller) = caller {
         input.extensions_mut().insert(caller);
     }
-    let output = ask_for(served, input).await?;
+    let output = served.module.run_inference(input).await?;
     reply::respond(output, asked, &served.options).await
 }
 
-/// Asks the module. Whoever names a model that is served only under its tag `latest` means that one, as Ollama's users do
-/// in any format.
-async fn ask_for(served: &Served, input: Input) -> Result<Output, Error> {
-    let again = (!input.model()?.contains(':')).then(|| input.clone());
-    match (served.module.run_inference(input).await, again) {
-        (Err(error), Some(mut again)) if error.code() == "model_not_found" => {
-            let Some(tagged) = ollama::latest(&served.module.get_capabilities(), again.model()?) else {
-                return Err(error);
-            };
-            again.set_model(tagged)?;
-            served.module.run_inference(again).await
-        }
-        (answer, _) => answer,
-    }
-}
-
-/// A request of Ollama's as it is meant here: how long its model stays loaded is not its business, and a model without a tag
-/// is the latest.
-fn in_ollamas_sense(served: &Served, mut input: Input) -> Result<Input, Error> {
-    if let Some(wire) = Ollama::without_keep_alive(&input)? {
-        input = Input::from_wire(input.task().clone(), wire);
-    }
+/// Whoever names a model that is served only under its tag `latest` means that one, as Ollama's users do in any format. It is
+/// so before anybody counts, limits or sells it.
+fn mean_latest(served: &Served, input: &mut Input) -> Result<(), Error> {
     let name = input.model()?;
     if !name.contains(':')
         && let Some(tagged) = ollama::latest(&served.module.get_capabilities(), name)
     {
         input.set_model(tagged)?;
     }
-    Ok(input)
+    Ok(())
 }
 
 fn json_type(headers: &HeaderMap) -> Result<HeaderValue, Error> {

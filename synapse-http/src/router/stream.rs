@@ -143,7 +143,8 @@ impl Reply {
 
     /// Says what failed where a client looks for it, in the stream.
     fn fail(&mut self, error: Error) {
-        tracing::debug!(%error, "a reply broke off");
+        // Not its message: a miner may have put anything into that.
+        tracing::debug!(code = error.code(), kind = ?error.kind(), "a reply broke off");
         let event = self.way.form().map(|form| form.error_event(&error));
         let told = event.is_none();
         self.out.extend(event);

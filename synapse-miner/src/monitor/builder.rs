@@ -15,6 +15,7 @@ pub struct MonitorBuilder {
     disk: Option<PathBuf>,
     root: PathBuf,
     process: Option<u32>,
+    gpus: Option<Vec<u32>>,
 }
 
 impl MonitorBuilder {
@@ -24,6 +25,7 @@ impl MonitorBuilder {
             disk: None,
             root: PathBuf::from("/"),
             process: None,
+            gpus: None,
         }
     }
 
@@ -36,6 +38,13 @@ impl MonitorBuilder {
     /// Watches the room on the disk that holds `path`, such as where models are kept. None unless set.
     pub fn watching_disk(mut self, path: impl Into<PathBuf>) -> Self {
         self.disk = Some(path.into());
+        self
+    }
+
+    /// Watches these GPUs, by [number](super::Gpu::index), and no others: those that an engine was given. All of them unless
+    /// set. `CUDA_VISIBLE_DEVICES` is not read: it is the engine's.
+    pub fn watching_gpus(mut self, indices: impl IntoIterator<Item = u32>) -> Self {
+        self.gpus = Some(indices.into_iter().collect());
         self
     }
 
@@ -54,6 +63,9 @@ impl MonitorBuilder {
     /// Looks from now on.
     #[must_use]
     pub fn start(self) -> ResourceMonitor {
-        ResourceMonitor::run(Sampler::new(self.root, self.process, self.disk), self.every)
+        ResourceMonitor::run(
+            Sampler::new(self.root, self.process, self.disk, self.gpus),
+            self.every,
+        )
     }
 }

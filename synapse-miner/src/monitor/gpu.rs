@@ -5,11 +5,28 @@ use super::Gpu;
 /// NVIDIA's library, loaded at the first look.
 #[derive(Default)]
 pub(super) struct Gpus {
+    /// All of them where nobody chose.
+    #[cfg(feature = "nvml")]
+    chosen: Option<Vec<u32>>,
     #[cfg(feature = "nvml")]
     library: Option<Option<nvml_wrapper::Nvml>>,
 }
 
 impl Gpus {
+    /// These of them.
+    #[cfg(feature = "nvml")]
+    pub(super) fn of(chosen: Option<Vec<u32>>) -> Self {
+        Self {
+            chosen,
+            library: None,
+        }
+    }
+
+    #[cfg(not(feature = "nvml"))]
+    pub(super) fn of(_: Option<Vec<u32>>) -> Self {
+        Self::default()
+    }
+
     #[cfg(not(feature = "nvml"))]
     #[expect(clippy::unused_self, reason = "with the feature nvml it has a library")]
     pub(super) fn look(&mut self) -> Vec<Gpu> {
@@ -26,15 +43,29 @@ impl Gpus {
         &mut self,
         load: impl FnOnce() -> Result<nvml_wrapper::Nvml, nvml_wrapper::error::NvmlError>,
     ) -> Vec<Gpu> {
+        let chosen = self.chosen.as_deref();
         let library = self.library.get_or_insert_with(|| {
-            load()
+            let library = load()
                 .inspect_err(|error| tracing::info!(%error, "no NVIDIA GPU is watched"))
-                .ok()
+                .ok()?;
+            let count = library.device_count().unwrap_or(0);
+            for index in absent(chosen, count) {
+                tracing::warn!(index, count, "there is no such GPU to be watched");
+            }
+            Some(library)
         });
         let Some(library) = library else { return Vec::new() };
         let count = library.device_count().unwrap_or(0);
-        (0..count).filter_map(|index| see(library, index)).collect()
+        let watched = (0..count).filter(|index| chosen.is_none_or(|chosen| chosen.contains(index)));
+        watched.filter_map(|index| see(library, index)).collect()
     }
+}
+
+/// Those that were chosen, and that a machine with `count` GPUs does not have.
+#[cfg(feature = "nvml")]
+fn absent(chosen: Option<&[u32]>, count: u32) -> impl Iterator<Item = u32> {
+    let chosen = chosen.unwrap_or_default().iter().copied();
+    chosen.filter(move |index| *index >= count)
 }
 
 /// `None` where the driver does not say, as of a GPU that fell off its bus.
@@ -72,6 +103,14 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_chosen_gpu_that_is_not_there_is_named() {
+        let absent = |chosen: Option<&[u32]>, count| super::absent(chosen, count).collect::<Vec<_>>();
+        assert!(absent(None, 0).is_empty());
+        assert!(absent(Some(&[0, 1]), 2).is_empty());
+        assert_eq!(absent(Some(&[0, 7, 2]), 2), [7, 2]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct Resources {
     pub memory_available: Option<u64>,
     /// Free bytes on the disk that was asked about.
     pub disk_available: Option<u64>,
-    /// The GPUs.
+    /// The GPUs, or those of them that are watched.
     pub gpus: Vec<Gpu>,
 }
 
@@ -33,7 +33,7 @@ impl Resources {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Gpu {
-    /// As `CUDA_VISIBLE_DEVICES` counts where `CUDA_DEVICE_ORDER` is `PCI_BUS_ID`.
+    /// As `nvidia-smi` counts, and `CUDA_VISIBLE_DEVICES` where `CUDA_DEVICE_ORDER` is `PCI_BUS_ID`.
     pub index: u32,
     /// What its maker calls it.
     pub name: String,

@@ -11,10 +11,15 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    pub(super) fn new(root: PathBuf, process: Option<u32>, disk: Option<PathBuf>) -> Self {
+    pub(super) fn new(
+        root: PathBuf,
+        process: Option<u32>,
+        disk: Option<PathBuf>,
+        gpus: Option<Vec<u32>>,
+    ) -> Self {
         Self {
             host: Host::new(root, process),
-            gpus: Gpus::default(),
+            gpus: Gpus::of(gpus),
             disk,
         }
     }

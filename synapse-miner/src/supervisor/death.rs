@@ -2,7 +2,7 @@
 
 use std::{fmt, os::unix::process::ExitStatusExt as _, process::ExitStatus, sync::Arc, time::Duration};
 
-use super::EngineKind;
+use super::{EngineKind, symptom::Symptom};
 
 /// Why an engine is gone, or did not come up: what happened in one line, and what it wrote last.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub struct EngineDeath {
     /// A stable name of what happened, in `snake_case`: `engine_killed`, `engine_out_of_memory`, `engine_exited`,
     /// `engine_hung`, `engine_start_timeout`, `engine_stopped`, `port_taken`, `model_missing`, `model_unreadable`,
     /// `engine_flag_unknown`, `engine_program_missing`, `engine_library_missing`, `engine_memory_short`,
-    /// `engine_already_supervised`, `engine_not_started`.
+    /// `engine_gpu_memory_short`, `engine_gpu_failed`, `engine_already_supervised`, `engine_not_started`.
     pub code: &'static str,
     /// What happened, to be read after the engine's name.
     pub what: String,
@@ -25,8 +25,10 @@ pub struct EngineDeath {
     pub(super) not_begun: bool,
     /// How long it was ready.
     pub ran: Duration,
-    /// What it wrote last, oldest first. It is the engine's own text: not for callers.
+    /// What it wrote last, oldest first, without the frames of a stack. It is the engine's own text: not for callers.
     pub last_lines: Vec<String>,
+    /// Which of those shows why, where one does.
+    telling: Option<u8>,
 }
 
 impl EngineDeath {
@@ -40,6 +42,7 @@ impl EngineDeath {
             not_begun: false,
             ran: Duration::ZERO,
             last_lines: Vec::new(),
+            telling: None,
         }
     }
 
@@ -65,6 +68,12 @@ impl EngineDeath {
         self.last_lines.last().map(String::as_str)
     }
 
+    /// The line that shows why.
+    pub(super) fn telling_line(&self) -> Option<&str> {
+        let line = self.last_lines.get(usize::from(self.telling?));
+        line.map(String::as_str)
+    }
+
     /// What `status` and the last lines of an engine's log come to, where the system killed one of its processes for want of
     /// memory or not.
     pub(super) fn explain(
@@ -75,7 +84,9 @@ impl EngineDeath {
         last_lines: Vec<String>,
     ) -> Self {
         let is_kill = status.signal() == Some(9) || status.code() == Some(137);
-        let mut death = match Symptom::of(kind, &last_lines) {
+        let symptom = Symptom::of(kind, &last_lines);
+        let telling = symptom.and_then(|symptom| u8::try_from(symptom.telling(&last_lines)?).ok());
+        let mut death = match symptom {
             _ if out_of_memory && is_kill => Self::new(
                 engine,
                 "engine_out_of_memory",
@@ -116,6 +127,7 @@ impl EngineDeath {
                 ),
             },
         };
+        death.telling = telling.filter(|_| symptom.is_some_and(|symptom| symptom.code == death.code));
         death.last_lines = last_lines;
         death
     }
@@ -134,118 +146,7 @@ impl fmt::Display for EngineDeath {
 /// Its own text is part of the source of an error, which is logged and not told to callers.
 impl std::error::Error for EngineDeath {}
 
-/// What engines write when they cannot run as they are set up.
-struct Symptom {
-    code: &'static str,
-    /// Each of these, in lower case, is a sign of it.
-    signs: &'static [&'static str],
-    what: &'static str,
-    hint: &'static str,
-    hopeless: bool,
-}
-
-const SYMPTOMS: &[Symptom] = &[
-    Symptom {
-        code: "port_taken",
-        signs: &[
-            "address already in use",
-            "couldn't bind http server socket",
-            "errno 98",
-        ],
-        what: "could not listen: somebody else has its port",
-        hint: "stop whoever listens there, or give it another port",
-        hopeless: false,
-    },
-    Symptom {
-        code: "engine_flag_unknown",
-        signs: &[
-            "invalid argument:",
-            "unknown argument",
-            "unrecognized argument",
-            "unknown flag",
-            "is not known here",
-            "unknown shorthand flag",
-        ],
-        what: "does not know one of its flags",
-        hint: "compare its arguments with what its version takes",
-        hopeless: true,
-    },
-    Symptom {
-        code: "engine_library_missing",
-        signs: &[
-            "error while loading shared libraries",
-            "libcuda.so",
-            "no cuda gpus are available",
-        ],
-        what: "lacks a library or a device that it was built for",
-        hint: "install the driver, or a build for this machine",
-        hopeless: true,
-    },
-    Symptom {
-        code: "engine_memory_short",
-        signs: &[
-            "out of memory",
-            "failed to allocate",
-            "unable to allocate",
-            "cannot allocate memory",
-            "bad_alloc",
-        ],
-        what: "found too little memory",
-        hint: "give it fewer slots, a shorter context or a smaller model",
-        hopeless: false,
-    },
-    Symptom {
-        code: "model_unreadable",
-        signs: &[
-            "failed to load model",
-            "error loading model",
-            "failed to read magic",
-            "invalid magic",
-            "model loading error",
-        ],
-        what: "cannot read its model's file",
-        hint: "fetch the file again and compare its digest: it is cut off, damaged or for another engine",
-        hopeless: true,
-    },
-];
-
-impl Symptom {
-    fn of(kind: EngineKind, lines: &[String]) -> Option<&'static Self> {
-        if kind == EngineKind::Other {
-            return SYMPTOMS
-                .iter()
-                .find(|symptom| symptom.code == "port_taken" && symptom.shows(lines));
-        }
-        SYMPTOMS.iter().find(|symptom| symptom.shows(lines))
-    }
-
-    fn shows(&self, lines: &[String]) -> bool {
-        lines.iter().any(|line| {
-            let line = line.to_ascii_lowercase();
-            self.signs.iter().any(|sign| line.contains(sign))
-        })
-    }
-
-    fn death(&self, engine: &Arc<str>, status: ExitStatus) -> EngineDeath {
-        // One that was killed had been running, whatever it wrote.
-        if let Some(signal) = status.signal()
-            && matches!(signal, 9 | 15)
-        {
-            return EngineDeath::new(
-                engine,
-                "engine_killed",
-                format!("was killed by {}", signal_name(signal)),
-            );
-        }
-        let death = EngineDeath::new(engine, self.code, self.what).hint(self.hint);
-        match self.hopeless {
-            true => death.hopeless(),
-            false => death,
-        }
-    }
-}
-
-fn signal_name(signal: i32) -> String {
+pub(super) fn signal_name(signal: i32) -> String {
     let meaning = match signal {
         2 => "SIGINT",
         4 => "SIGILL: an instruction that this processor does not have",
@@ -319,6 +220,50 @@ mod tests {
                 false,
                 "ggml: unable to allocate CPU buffer",
                 "engine_memory_short",
+                false,
+            ),
+            // What a llama-server and PyTorch wrote on one H100 whose memory another process had.
+            (
+                6,
+                false,
+                "0.01.752.013 E CUDA error: out of memory",
+                "engine_gpu_memory_short",
+                false,
+            ),
+            (
+                exit(1),
+                false,
+                "0.01.485.369 E ggml_backend_cuda_buffer_type_alloc_buffer: allocating 92.17 MiB on device 0: cudaMalloc failed: out of memory",
+                "engine_gpu_memory_short",
+                false,
+            ),
+            (
+                exit(1),
+                false,
+                "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 200.00 GiB. GPU 0 has a total capacity of 79.18 GiB",
+                "engine_gpu_memory_short",
+                false,
+            ),
+            (
+                exit(1),
+                false,
+                "RuntimeError: No CUDA GPUs are available",
+                "engine_library_missing",
+                true,
+            ),
+            (
+                exit(1),
+                false,
+                "torch.AcceleratorError: CUDA error: device-side assert triggered",
+                "engine_gpu_failed",
+                false,
+            ),
+            // It went on without a GPU, and died of something else.
+            (
+                exit(1),
+                false,
+                "0.00.014.851 E ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected",
+                "engine_exited",
                 false,
             ),
             (

@@ -7,15 +7,19 @@ use std::fmt::Write as _;
 pub struct Devices {
     variables: &'static [&'static str],
     value: String,
+    /// Set besides, with its value.
+    order: Option<(&'static str, &'static str)>,
 }
 
 impl Devices {
-    /// These of NVIDIA's (`CUDA_VISIBLE_DEVICES`).
+    /// These of NVIDIA's (`CUDA_VISIBLE_DEVICES`), as `nvidia-smi` and [`Gpu::index`](crate::monitor::Gpu::index) count:
+    /// `CUDA_DEVICE_ORDER` is `PCI_BUS_ID`, without which CUDA counts the fastest first.
     #[must_use]
     pub fn cuda(indices: impl IntoIterator<Item = u32>) -> Self {
         Self {
             variables: &["CUDA_VISIBLE_DEVICES"],
             value: list(indices),
+            order: Some(("CUDA_DEVICE_ORDER", "PCI_BUS_ID")),
         }
     }
 
@@ -25,6 +29,7 @@ impl Devices {
         Self {
             variables: &["ROCR_VISIBLE_DEVICES"],
             value: list(indices),
+            order: None,
         }
     }
 
@@ -34,6 +39,7 @@ impl Devices {
         Self {
             variables: &["ONEAPI_DEVICE_SELECTOR"],
             value: format!("level_zero:{}", list(indices)),
+            order: None,
         }
     }
 
@@ -47,12 +53,14 @@ impl Devices {
                 "HIP_VISIBLE_DEVICES",
             ],
             value: "-1".to_owned(),
+            order: None,
         }
     }
 
     /// What is set in its environment.
     pub(super) fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.variables.iter().map(|name| (*name, self.value.as_str()))
+        let chosen = self.variables.iter().map(|name| (*name, self.value.as_str()));
+        chosen.chain(self.order)
     }
 
     /// What must not be there besides.

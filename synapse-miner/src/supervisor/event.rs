@@ -43,6 +43,13 @@ pub enum EngineEvent {
         /// Why.
         error: Error,
     },
+    /// It answers, and found no GPU: it computes on the processor.
+    NoGpu {
+        /// Which engine.
+        engine: Arc<str>,
+        /// The line in which it said so.
+        line: String,
+    },
     /// The system killed a process of its control group for want of memory, one of its own or a neighbour; it goes on.
     OutOfMemory {
         /// Which engine.
@@ -75,6 +82,7 @@ impl EngineEvent {
             Self::Starting { .. } => "engine_starting",
             Self::Ready { .. } => "engine_ready",
             Self::NotWarm { .. } => "engine_not_warm",
+            Self::NoGpu { .. } => "engine_without_gpu",
             Self::OutOfMemory { .. } => "engine_process_out_of_memory",
             Self::Died { death, .. } => death.code,
             Self::Stopped { .. } => "engine_stopped",
@@ -86,7 +94,11 @@ impl EngineEvent {
     pub fn is_alert(&self) -> bool {
         matches!(
             self,
-            Self::NotWarm { .. } | Self::OutOfMemory { .. } | Self::Died { .. } | Self::OrphanEnded { .. }
+            Self::NotWarm { .. }
+                | Self::NoGpu { .. }
+                | Self::OutOfMemory { .. }
+                | Self::Died { .. }
+                | Self::OrphanEnded { .. }
         )
     }
 }
@@ -117,6 +129,10 @@ impl fmt::Display for EngineEvent {
                 }
             }
             Self::NotWarm { engine, error } => write!(f, "{engine} answers, but is not warm: {error}"),
+            Self::NoGpu { engine, line } => write!(
+                f,
+                "{engine} answers, but found no GPU and computes on the processor: {line:?}; compare the GPUs that it was given with those that nvidia-smi lists"
+            ),
             Self::OutOfMemory { engine } => write!(
                 f,
                 "the system killed {engine}'s process for a model, or a neighbour, since memory ran out; give it more, or a smaller model"
@@ -139,8 +155,10 @@ impl fmt::Display for EngineEvent {
                         death.ran.as_secs_f64()
                     )?;
                 }
-                if let Some(line) = death.last_line() {
-                    write!(f, "; its last line: {line:?}")?;
+                match (death.telling_line(), death.last_line()) {
+                    (Some(line), _) => write!(f, "; it wrote {line:?}")?,
+                    (None, Some(line)) => write!(f, "; its last line: {line:?}")?,
+                    (None, None) => {}
                 }
                 if *crash_loop {
                     f.write_str("; it died too often, and stays down")?;

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    EngineDeath, EngineEvent, EnginePhase, EngineSpec, EngineStatus, Shared,
+    Devices, EngineDeath, EngineEvent, EnginePhase, EngineSpec, EngineStatus, Shared,
     look::{answers, look, warm},
     note::Note,
     prepare::prepare,
@@ -25,6 +25,9 @@ use super::{
     status::Run,
     watchdog::{Hang, Seen},
 };
+
+/// What a llama.cpp that was built for NVIDIA's GPUs writes where it sees none, and goes on without.
+const NO_GPU: &str = "failed to initialize CUDA: ";
 
 /// What somebody wants of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,6 +177,16 @@ impl Keeper {
             warmed_in,
             gone_for,
         });
+        let wants_gpu = spec
+            .devices
+            .as_ref()
+            .is_none_or(|devices| *devices != Devices::none());
+        if let Some(line) = self.shared.logs.find(NO_GPU).filter(|_| wants_gpu) {
+            self.tell(&EngineEvent::NoGpu {
+                engine: spec.name.clone(),
+                line,
+            });
+        }
         Ok(())
     }
 

@@ -56,6 +56,31 @@ impl Logs {
         ring.lines.iter().skip(skipped).cloned().collect()
     }
 
+    /// The last line that has this text.
+    pub(super) fn find(&self, text: &str) -> Option<String> {
+        self.ring()
+            .lines
+            .iter()
+            .rev()
+            .find(|line| line.contains(text))
+            .cloned()
+    }
+
+    /// The last lines, `most` at most, but for those that `skipped` names.
+    pub(super) fn last_but(&self, most: usize, skipped: impl Fn(&str) -> bool) -> Vec<String> {
+        let ring = self.ring();
+        let mut kept: Vec<String> = ring
+            .lines
+            .iter()
+            .rev()
+            .filter(|line| !skipped(line))
+            .take(most)
+            .cloned()
+            .collect();
+        kept.reverse();
+        kept
+    }
+
     /// Reads whatever `source` says, until it ends.
     pub(super) async fn follow(self, source: impl AsyncRead + Unpin) {
         let mut source = BufReader::new(source);

@@ -27,6 +27,8 @@
 //! | --- | --- | --- |
 //! | the engine dies | its process ends | started again after 0.2 s, then after ever longer pauses; requests under way end with `engine_died` |
 //! | it is killed for want of memory | its control group counts it | the same, and the operator is told so |
+//! | its GPU's memory is another's, or its GPU fails | by what it writes | the same, and the operator is told which |
+//! | it finds no GPU, and goes on without | by what it writes | it serves, and the operator is told so |
 //! | it dies again and again | 5 deaths in 5 minutes | it stays down, unhealthy, and is tried every 5 minutes or on command |
 //! | it cannot run as it is set up: no model, no program, a flag it does not know | before the start, or by what it writes | told in one line, tried every 5 minutes |
 //! | its port is taken | before the start | told with whose it is; with a port of its choice another one is taken |
@@ -60,6 +62,7 @@ mod restart;
 mod spec;
 mod status;
 mod supervised;
+mod symptom;
 mod traffic;
 mod watchdog;
 

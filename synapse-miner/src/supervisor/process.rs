@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{EngineDeath, EngineSpec, logs::Logs, memory::Kills, note::Note};
+use super::{EngineDeath, EngineSpec, logs::Logs, memory::Kills, note::Note, symptom::is_frame};
 
 /// Becomes the engine once it is told to, and ends where nobody is left to tell it: until then its process is known, noted
 /// and in its control group, and has done nothing.
@@ -148,7 +148,7 @@ impl Process {
     pub(super) async fn gone(&mut self, status: io::Result<ExitStatus>) -> EngineDeath {
         self.bury().await;
         let out_of_memory = self.kills.moved();
-        let last = self.logs.last(SHOWN);
+        let last = self.logs.last_but(SHOWN, is_frame);
         match status {
             Ok(status) => EngineDeath::explain(&self.spec.name, self.spec.kind, status, out_of_memory, last),
             Err(error) => EngineDeath::new(

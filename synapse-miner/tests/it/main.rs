@@ -33,3 +33,5 @@ mod scale;
 mod scale_policy;
 #[cfg(unix)]
 mod supervisor;
+#[cfg(unix)]
+mod supervisor_gpu;

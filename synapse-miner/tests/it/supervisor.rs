@@ -334,6 +334,10 @@ async fn it_is_warmed_up_told_its_devices_and_not_our_secrets() {
         environment.contains(r#""CUDA_VISIBLE_DEVICES": "1,3""#),
         "{environment}"
     );
+    assert!(
+        environment.contains(r#""CUDA_DEVICE_ORDER": "PCI_BUS_ID""#),
+        "{environment}"
+    );
     assert!(environment.contains(&format!(r#""WHERE": "at {address}""#)));
     assert!(!environment.contains("SYNAPSE_"));
     let codes: Vec<_> = events.lock().unwrap().iter().map(EngineEvent::code).collect();

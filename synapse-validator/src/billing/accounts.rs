@@ -40,6 +40,8 @@ pub(crate) struct Bill<'a> {
     pub(crate) replies: u64,
     /// Tokens that all replies may have together.
     pub(crate) most_completion: u64,
+    /// What the caller's format calls the cap on a reply.
+    pub(crate) cap: &'static str,
     pub(crate) at: UnixMillis,
 }
 
@@ -59,7 +61,7 @@ impl Bill<'_> {
         charge.unwrap_or(Micros(u64::MAX))
     }
 
-    /// The `max_tokens` with which it costs no more than `budget`; `None` where none is small enough.
+    /// The cap on each reply with which it costs no more than `budget`; `None` where none is small enough.
     pub(super) fn fitting(&self, budget: Micros) -> Option<u64> {
         let tokens = self.price.affords(self.prompt_tokens, budget)?;
         let each = tokens.checked_div(self.replies)?;

@@ -8,7 +8,10 @@ use std::{
 use synapse_core::{Error, ErrorKind};
 
 use super::{Price, moment::Moment};
-use crate::ledger::{PriceVersion, UnixMillis};
+use crate::{
+    ledger::{PriceVersion, UnixMillis},
+    same_model::other_name,
+};
 
 /// The prices of the models that a gateway sells, in versions: each holds from its date until the next one's.
 ///
@@ -49,8 +52,8 @@ use crate::ledger::{PriceVersion, UnixMillis};
 /// # Ok::<(), synapse_core::Error>(())
 /// ```
 ///
-/// A table `[version.default]` is the price of every model that the version does not name. Without one, a model without
-/// a price is not sold.
+/// `m` and `m:latest` are one model, and a price of either is both's where the other has none. A table `[version.default]` is
+/// the price of every model that the version does not name. Without one, a model without a price is not sold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PriceBook {
     /// By when they hold from.
@@ -130,10 +133,10 @@ impl PriceBook {
                 ),
             ));
         };
-        match version.models.get(model).or(version.default.as_ref()) {
+        match version.sale(model) {
             Some(Sale::At(price)) => Ok(Quote {
                 version: Some(PriceVersion(version.number)),
-                price: *price,
+                price,
             }),
             Some(Sale::Withdrawn) | None => Err(not_priced(model)),
         }
@@ -171,7 +174,9 @@ impl PriceBook {
 impl Version {
     /// How it sells a model.
     pub(super) fn sale(&self, model: &str) -> Option<Sale> {
-        self.models.get(model).copied().or(self.default)
+        let named = self.models.get(model);
+        let same = || self.models.get(&*other_name(model)?);
+        named.or_else(same).copied().or(self.default)
     }
 
     /// When it ends is the next one's to say, too.

@@ -127,8 +127,15 @@ impl Configuration for BillingConfig {
             ("spend_per_day", &self.spend_per_day),
             ("spend_per_month", &self.spend_per_month),
         ] {
-            if let Some(Err(error)) = amount.as_deref().map(str::parse::<Micros>) {
-                wrong.add(key, error.to_string());
+            match amount.as_deref().map(str::parse::<Micros>) {
+                Some(Err(error)) => wrong.add(key, error.to_string()),
+                Some(Ok(Micros::ZERO)) => {
+                    wrong.add(
+                        key,
+                        "nobody could ask for what costs anything; leave it out for no limit",
+                    );
+                }
+                _ => {}
             }
         }
         if let Err(error) = self.price_book() {

@@ -52,7 +52,7 @@ pub(super) fn insufficient_balance(
         "insufficient_balance",
         format!("the request may cost {amount}, and the balance is {balance}{held}"),
     )
-    .with_param("max_tokens")
+    .with_param(bill.cap)
     .with_hint(remedy(bill, available, "top up the balance"))
 }
 
@@ -79,7 +79,7 @@ pub(super) fn beyond_spend_limit(spending: &Spending<'_>) -> Error {
             "request_exceeds_spend_limit",
             format!("the request may cost {amount}, and {whose} may spend {limit} {a_span}"),
         )
-        .with_param("max_tokens")
+        .with_param(bill.cap)
         .with_hint(remedy(
             bill,
             limit,
@@ -110,7 +110,7 @@ pub(super) fn beyond_spend_limit(spending: &Spending<'_>) -> Error {
 /// What the caller can do: ask for less, where that helps, or something else.
 fn remedy(bill: &Bill<'_>, available: Micros, else_: &str) -> String {
     match bill.fitting(available) {
-        Some(tokens) => format!("set max_tokens to {tokens} or less, or {else_}"),
+        Some(tokens) => format!("set {} to {tokens} or less, or {else_}", bill.cap),
         None => else_.to_owned(),
     }
 }

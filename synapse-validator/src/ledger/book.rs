@@ -140,9 +140,9 @@ impl Book {
         sum
     }
 
-    /// Forgets the spending of days that no span of now reaches.
-    pub(super) fn forget_old_days(&mut self) {
-        let from = calendar::day(self.last).saturating_sub(DAYS);
+    /// Forgets the spending of days that no span of `now` reaches. A row of a clock that was ahead moves no day out of reach.
+    pub(super) fn forget_old_days(&mut self, now: UnixMillis) {
+        let from = calendar::day(self.last.min(now)).saturating_sub(DAYS);
         self.spent.retain(|_, days| {
             *days = days.split_off(&from);
             !days.is_empty()

@@ -32,6 +32,19 @@ pub(super) fn disk(path: &Path, attempted: &str, error: io::Error) -> Error {
     .with_source(error)
 }
 
+/// What is written goes where nobody finds it, for an operator to read.
+pub(super) fn moved(path: &Path, why: &str) -> Error {
+    Error::broken(
+        "ledger_moved",
+        format!("{} is not what the ledger opened any more: {why}", path.display()),
+    )
+    .with_retry(Retry::Never)
+    .with_hint(
+        "stop this process, put back what was there, from a backup where it was deleted, and start the process again; \
+         where it finds no ledger it begins an empty one, in which nobody has a balance",
+    )
+}
+
 /// A file is not what was written, for an operator to read.
 pub(super) fn corrupt(path: &Path, offset: u64, why: &str) -> Error {
     Error::broken(
@@ -39,8 +52,14 @@ pub(super) fn corrupt(path: &Path, offset: u64, why: &str) -> Error {
         format!("{} is corrupt at byte {offset}: {why}", path.display()),
     )
     .with_retry(Retry::Never)
-    .with_hint(
-        "restore the file from a backup, or open the ledger once so that what is corrupt is set aside and the rest goes on",
+    .with_hint("restore the file from a backup")
+}
+
+/// The same of what opening the ledger can set aside.
+pub(super) fn corrupt_rows(error: Error) -> Error {
+    error.with_hint(
+        "restore the file from a backup, or set the option billing.set_corrupt_aside for one start: what is corrupt is set \
+         aside then, and the rest goes on",
     )
 }
 
@@ -48,11 +67,12 @@ pub(super) fn corrupt(path: &Path, offset: u64, why: &str) -> Error {
 pub(super) fn missing(path: &Path) -> Error {
     Error::broken(
         "ledger_segment_missing",
-        format!("{} is missing, and the ledger goes on after it", path.display()),
+        format!("{} is missing, and the ledger had it", path.display()),
     )
     .with_retry(Retry::Never)
     .with_hint(
-        "restore the file from a backup, or open the ledger once so that what is missing is noted as lost",
+        "restore the file from a backup, or set the option billing.set_corrupt_aside for one start: what is missing is noted \
+         as lost then, and the rest goes on",
     )
 }
 
@@ -82,6 +102,18 @@ pub(super) fn too_long(what: &'static str) -> Error {
         "ledger_name_too_long",
         format!("the {what} is longer than the 256 bytes that the ledger has for it"),
     )
+}
+
+/// A text that would not be shown as it is.
+pub(super) fn odd_text(what: &'static str, letter: char) -> Error {
+    Error::invalid(
+        "ledger_text_odd",
+        format!(
+            "the {what} has the character U+{:04X}, which is not shown, or changes how others are",
+            u32::from(letter)
+        ),
+    )
+    .with_hint("leave it out")
 }
 
 /// A name that says nobody, or nothing.

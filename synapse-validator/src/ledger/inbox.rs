@@ -9,12 +9,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 use synapse_core::{CallerId, Error, Micros, OperationId};
 
-use super::{TopUp, UnixMillis, codec::LONGEST_NOTE, disk, error, keeper::Shared};
+use super::{TopUp, UnixMillis, codec::LONGEST_NOTE, disk, error, keeper::Shared, shown};
 
 /// Bytes of one message, at most: all its texts, each byte of which JSON may write in six.
 const MOST_BYTES: u64 = 6 * (LONGEST_NOTE as u64 + 1024);
 /// Messages that are taken in before somebody else has a turn.
 const AT_ONCE: usize = 256;
+/// Refusals that are kept.
+const KEPT: usize = 1000;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,7 +36,8 @@ pub enum Left {
     Waiting,
     /// It is in the ledger, and outlives a power cut.
     Done,
-    /// It was refused, for this reason.
+    /// It was refused, for this reason. Of the last thousand refusals only this is known: whoever asks for an older one is
+    /// told that it is done.
     Refused(String),
 }
 
@@ -42,11 +45,12 @@ pub enum Left {
 ///
 /// # Errors
 /// `ledger_payment_differs` where another of this name was left and not yet taken in; `ledger_name_missing` where the
-/// payment has no name; `ledger_disk`, `ledger_name_too_long`.
+/// payment has no name; `ledger_disk`, `ledger_name_too_long`, `ledger_text_odd`.
 pub fn leave(directory: impl AsRef<Path>, top_up: &TopUp) -> Result<(), Error> {
     if top_up.operation.as_str().is_empty() {
         return Err(error::no_name("payment"));
     }
+    shown::check(&top_up.note, "payment's note")?;
     let path = path(directory.as_ref(), &top_up.operation);
     let message = Message {
         operation: top_up.operation.clone(),
@@ -60,7 +64,7 @@ pub fn leave(directory: impl AsRef<Path>, top_up: &TopUp) -> Result<(), Error> {
         return Err(error::too_long("payment's text"));
     }
     let unwritten = |error| error::disk(&path, "written", error);
-    fs::create_dir_all(folder(directory.as_ref())).map_err(unwritten)?;
+    disk::create_folder(&folder(directory.as_ref())).map_err(unwritten)?;
     let _ = fs::remove_file(path.with_extension("refused"));
     while !disk::put(&path, &bytes).map_err(unwritten)? {
         // Who left it was told nothing else yet, so that nothing may take its place.
@@ -105,18 +109,22 @@ pub(super) fn take_in(directory: &Path, ledger: &Shared) {
     let Ok(entries) = fs::read_dir(folder(directory)) else {
         return;
     };
-    let mut taken = Vec::new();
-    for entry in entries.flatten().take(AT_ONCE) {
-        let path = entry.path();
-        if path.extension().is_none_or(|ending| ending != "json") {
-            continue;
-        }
+    let (mut taken, mut refused) = (Vec::new(), false);
+    let messages = entries.flatten().map(|entry| entry.path());
+    let messages = messages.filter(|path| path.extension().is_some_and(|ending| ending == "json"));
+    for path in messages.take(AT_ONCE) {
         match read(&path).and_then(|top_up| ledger.write(|writer| writer.top_up(&top_up))) {
             Ok(_) => taken.push(path),
             // It is tried again.
             Err(error) if error.code() == "ledger_unavailable" => {}
-            Err(error) => refuse(&path, &error),
+            Err(error) => {
+                refuse(&path, &error);
+                refused = true;
+            }
         }
+    }
+    if refused {
+        forget_old_refusals(directory);
     }
     if !taken.is_empty() && ledger.sync().is_ok() {
         for path in taken {
@@ -167,7 +175,28 @@ fn refuse(path: &Path, error: &Error) {
     }
 }
 
-fn folder(directory: &Path) -> PathBuf {
+/// Keeps the newest refusals.
+fn forget_old_refusals(directory: &Path) {
+    let Ok(entries) = fs::read_dir(folder(directory)) else {
+        return;
+    };
+    let mut refusals = Vec::new();
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|ending| ending == "refused")
+            && let Ok(found) = entry.metadata()
+        {
+            refusals.push((found.modified().ok(), path));
+        }
+    }
+    let many = refusals.len().saturating_sub(KEPT);
+    refusals.sort();
+    for (_, path) in refusals.into_iter().take(many) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+pub(super) fn folder(directory: &Path) -> PathBuf {
     directory.join("inbox")
 }
 

@@ -3,7 +3,7 @@
 use std::{
     mem,
     path::PathBuf,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -15,6 +15,7 @@ use super::{
     recovery::checkpoint_path,
     segment,
     stored::{self, Rows, Sealed},
+    timing::Timings,
     writer::{Over, Writer},
 };
 
@@ -34,6 +35,7 @@ pub(super) struct Shared {
     /// There is something to look after.
     work: Condvar,
     pub(super) durable: watch::Sender<Durable>,
+    pub(super) timings: Arc<Timings>,
 }
 
 /// How far the disk is.
@@ -41,6 +43,8 @@ pub(super) struct Shared {
 pub(super) struct Durable {
     pub(super) position: u64,
     pub(super) failed: Option<Error>,
+    /// Why the last row was not taken.
+    pub(super) trouble: Option<&'static str>,
 }
 
 impl Shared {
@@ -48,8 +52,10 @@ impl Shared {
         let (durable, _) = watch::channel(Durable {
             position: writer.durable,
             failed: None,
+            trouble: None,
         });
         Arc::new(Self {
+            timings: writer.timings.clone(),
             writer: Mutex::new(writer),
             rows: Condvar::new(),
             stored: Condvar::new(),
@@ -69,6 +75,7 @@ impl Shared {
     ) -> Result<(T, u64), Error> {
         let mut writer = self.writer();
         let was_waiting = writer.waiting_since.is_some();
+        let trouble = writer.trouble;
         let written = write(&mut writer);
         let end = writer.end();
         if !was_waiting && writer.waiting_since.is_some() {
@@ -77,9 +84,9 @@ impl Shared {
         if !writer.over.is_empty() {
             self.work.notify_one();
         }
-        let failed = writer.failed.is_some();
+        let is_told = writer.failed.is_none() && writer.trouble == trouble;
         drop(writer);
-        if failed {
+        if !is_told {
             self.publish();
         }
         written.map(|value| (value, end))
@@ -139,31 +146,72 @@ impl Shared {
                 continue;
             }
             let (segment, end) = (writer.segment.clone(), writer.end());
+            let (place, sync_failed) = (writer.place.clone(), writer.sync_failed.clone());
             writer.waiting_since = None;
             writer.is_urgent = false;
             drop(writer);
+            let began = Instant::now();
             let synced = disk::sync(&segment.file, &segment.path);
+            sync_failed.fetch_or(synced.is_err(), Ordering::AcqRel);
+            self.timings.sync.add(began.elapsed());
+            self.timings.wait.add(since.elapsed());
+            // What is stored where nobody finds it is not.
+            let found = place.check(&segment);
             writer = self.writer();
-            match synced {
-                Ok(()) => {
+            match (synced, found) {
+                (Ok(()), Err(error)) if writer.segment.number == segment.number => writer.lose(error),
+                // A segment that is over may have been folded.
+                (Ok(()), _) => {
                     writer.durable = writer.durable.max(end);
                     writer.mark();
                 }
-                Err(error) => writer.fail(error),
+                (Err(error), _) => writer.fail(error),
             }
             drop(writer);
             self.publish();
-            self.stored.notify_all();
             writer = self.writer();
         }
     }
 
+    /// Tells whoever waits how far the disk is.
     fn publish(&self) {
         let writer = self.writer();
         self.durable.send_replace(Durable {
             position: writer.durable,
             failed: writer.failed.clone(),
+            trouble: writer.trouble,
         });
+        drop(writer);
+        self.stored.notify_all();
+    }
+
+    /// Looks whether rows go where they are found, and whether those that were refused would be taken now.
+    fn is_in_place(&self) -> bool {
+        let writer = self.writer();
+        let (segment, place) = (writer.segment.clone(), writer.place.clone());
+        drop(writer);
+        let found = place.check(&segment);
+        let mut writer = self.writer();
+        let trouble = writer.trouble;
+        if let Err(error) = found {
+            // Where it went on in another segment, that was looked for then.
+            if writer.segment.number == segment.number {
+                let is_told = writer.failed.is_some();
+                writer.lose(error);
+                drop(writer);
+                if !is_told {
+                    self.publish();
+                }
+                return false;
+            }
+        }
+        writer.try_again();
+        let is_told = writer.trouble == trouble;
+        drop(writer);
+        if !is_told {
+            self.publish();
+        }
+        true
     }
 
     /// Looks after what is no hurry.
@@ -178,11 +226,20 @@ impl Shared {
             let over = mem::take(&mut writer.over);
             let is_stopped = writer.is_stopped;
             let is_half_full = writer.tail + writer.reserved > writer.segment.capacity / 2;
-            let wants_spare =
-                is_half_full && writer.spare.is_none() && writer.failed.is_none() && !is_stopped;
+            let wants_spare = (is_half_full || writer.is_full)
+                && writer.spare.is_none()
+                && writer.failed.is_none()
+                && !is_stopped;
             let directory = writer.directory.clone();
             let (bytes, keep_rows) = (writer.settings.segment_bytes, writer.settings.keep_rows);
             drop(writer);
+            // What is in its place now may be another ledger. Totals are added up anew when this one is opened next.
+            if !self.is_in_place() {
+                if is_stopped {
+                    return;
+                }
+                continue;
+            }
             for over in over {
                 if let Err(error) = seal(&directory, over) {
                     tracing::warn!(%error, "a segment's totals were not stored: they are added up anew when the ledger is opened next");

@@ -44,7 +44,8 @@ impl Recovery<'_> {
         why: &str,
     ) -> Result<(), Error> {
         if self.settings.corruption == Corruption::Refuse {
-            return Err(error::corrupt(path, range.start as u64, why));
+            let error = error::corrupt(path, range.start as u64, why);
+            return Err(error::corrupt_rows(error));
         }
         let bad = &bytes[range.clone()];
         let aside = self.keep("corrupt", path, range.start, bad)?;
@@ -75,7 +76,7 @@ impl Recovery<'_> {
             }
             aside.set_extension(format!("{again}.bytes"));
         }
-        fs::create_dir_all(&folder)
+        disk::create_folder(&folder)
             .and_then(|()| disk::replace(&aside, bytes))
             .map_err(|error| error::disk(&aside, "written", error))?;
         Ok(aside)
@@ -100,6 +101,7 @@ impl Recovery<'_> {
                 self.note(format!("{}: it was written anew", error.message()));
                 Ok(base)
             }
+            Some(_) if error.code() == "ledger_corrupt" => Err(error::corrupt_rows(error)),
             _ => Err(error),
         }
     }

@@ -4,7 +4,8 @@
 //! checksum over its place and its bytes; once a segment is over, `0000000001.totals` holds what it adds up to by day,
 //! caller, key, model and miner, and `checkpoint` what all rows up to there do, so that opening reads the last segment only.
 //! Rows that are too old are given up segment by segment, and their totals stay ([`Settings::keep_rows`]). `inbox/` takes
-//! top-ups for the process that has the ledger; `torn/` and `corrupt/` keep what was cut off and what was set aside.
+//! top-ups for the process that has the ledger, and keeps why the last thousand were that it refused; `torn/` and `corrupt/`
+//! keep what was cut off and what was set aside.
 
 mod account;
 mod book;
@@ -20,6 +21,7 @@ mod inbox;
 mod keeper;
 mod layer;
 mod mend;
+mod place;
 mod query;
 mod record;
 mod recovered;
@@ -29,7 +31,9 @@ mod row;
 mod scan;
 mod segment;
 mod settings;
+mod shown;
 mod stored;
+mod timing;
 mod totals;
 mod writer;
 
@@ -40,7 +44,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use synapse_core::{CallerId, DataDir, Error, Micros};
+use synapse_core::{CallerId, DataDir, Error, Health, MetricsData, Micros};
 
 #[cfg(feature = "failpoints")]
 pub use self::fault::{Fault, cut_power, set_fault};
@@ -57,6 +61,7 @@ pub use self::{
     recovered::Recovered,
     row::{Closing, EntryId, Opening, Outcome, PriceVersion, TopUp, UnixMillis},
     settings::{Corruption, Settings, Sync},
+    shown::is_plain,
     totals::Totals,
 };
 
@@ -126,7 +131,8 @@ impl Ledger {
     /// A model's name and a request's id are cut to 256 bytes.
     ///
     /// # Errors
-    /// `ledger_unavailable` where the disk is full or failed: nothing was entered, and the request is to be refused.
+    /// `ledger_unavailable` where the disk is full or failed, or the ledger's files were deleted or moved: nothing was
+    /// entered, and the request is to be refused.
     /// `ledger_name_too_long` for a caller or a key of more than 256 bytes.
     pub fn begin(&self, opening: &Opening) -> Result<(EntryId, Position), Error> {
         let (entry, end) = self.0.shared.write(|writer| writer.begin(opening))?;
@@ -147,8 +153,8 @@ impl Ledger {
     /// Enters a payment; the same one again has no effect.
     ///
     /// # Errors
-    /// `ledger_payment_differs` where another of this name was entered; `ledger_unavailable`, `ledger_name_too_long`,
-    /// `ledger_amount_too_large`.
+    /// `ledger_payment_differs` where another of this name was entered; `ledger_text_odd` where its note has a character
+    /// that is not [plain](is_plain); `ledger_unavailable`, `ledger_name_too_long`, `ledger_amount_too_large`.
     pub fn top_up(&self, top_up: &TopUp) -> Result<Position, Error> {
         let ((), end) = self.0.shared.write(|writer| writer.top_up(top_up))?;
         Ok(Position(end))
@@ -157,7 +163,7 @@ impl Ledger {
     /// Waits until everything before this place outlives a power cut. May be dropped at any time.
     ///
     /// # Errors
-    /// `ledger_unavailable` where the disk failed to store it.
+    /// `ledger_unavailable` where the disk failed to store it, or the ledger's files were deleted or moved.
     pub async fn durable(&self, position: Position) -> Result<(), Error> {
         let mut durable = self.0.shared.durable.subscribe();
         let reached = durable.wait_for(|durable| durable.position >= position.0 || durable.failed.is_some());
@@ -174,6 +180,23 @@ impl Ledger {
     /// `ledger_unavailable`.
     pub fn sync(&self) -> Result<Position, Error> {
         self.0.shared.sync().map(Position)
+    }
+
+    /// Whether it takes rows. Once there is room again, or the disk takes what is written, it is well within a second, with
+    /// requests or without; after a failure to store, and where its files were deleted or moved, once it is opened anew.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        match self.0.shared.durable.borrow().trouble {
+            Some(why) => Health::unhealthy(format!("the ledger takes no rows: {why}")),
+            None => Health::ready(),
+        }
+    }
+
+    /// Adds `ledger.sync_seconds`, what storing takes that the disk is asked for, and `ledger.sync_wait_seconds`, how long
+    /// the first of the rows that are stored together waits for it: both as Prometheus' histograms, `…_bucket` by `le`,
+    /// `…_count` and `…_sum`.
+    pub fn metrics(&self, metrics: &mut MetricsData) {
+        self.0.shared.timings.report(metrics);
     }
 
     /// What is left of what the caller paid in; `None` where it never paid anything in. What is held for requests that go

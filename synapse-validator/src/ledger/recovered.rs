@@ -6,6 +6,8 @@ use std::fmt;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovered {
+    /// There was no ledger, and an empty one was begun.
+    pub is_new: bool,
     /// Rows that were read. What earlier rows add up to was stored.
     pub rows: u64,
     /// Requests that were going on when the last process ended: closed now as `interrupted`, and charged nothing.

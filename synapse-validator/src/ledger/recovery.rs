@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs, mem,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use synapse_core::Error;
@@ -12,7 +13,8 @@ use super::{
     Corruption, Recovered, Settings,
     book::Book,
     checkpoint::{self, Checkpoint},
-    error,
+    disk, error, inbox,
+    place::Place,
     resume::apply,
     scan::{self, End},
     segment::{self, FIRST, FIRST_ROW, Files, HEADER},
@@ -27,11 +29,14 @@ use super::{
 /// `ledger_corrupt`, `ledger_segment_missing`, `ledger_newer`, `ledger_disk`.
 pub(super) fn open(directory: &Path, settings: &Settings) -> Result<(Writer, Recovered), Error> {
     let folder = segment::folder(directory);
-    fs::create_dir_all(&folder).map_err(|error| error::disk(&folder, "made", error))?;
+    for folder in [&folder, &inbox::folder(directory)] {
+        disk::create_folder(folder).map_err(|error| error::disk(folder, "made", error))?;
+    }
     sweep(&folder)?;
     let mut recovery = Recovery {
         directory,
         settings,
+        place: Arc::new(Place::open(directory)?),
         files: segment::list(directory)?,
         bases: BTreeMap::new(),
         checkpoint: Checkpoint::default(),
@@ -42,6 +47,14 @@ pub(super) fn open(directory: &Path, settings: &Settings) -> Result<(Writer, Rec
     let last = recovery.last()?;
     let Some(last) = last else {
         let segment = recovery.begin(1, FIRST)?;
+        // Whoever opens it next knows by this that there was a segment.
+        let nothing = Checkpoint::encode(1, FIRST, &recovery.book);
+        checkpoint::write_checkpoint(&checkpoint_path(directory), nothing)?;
+        recovery.recovered.is_new = true;
+        recovery.recovered.notes.push(format!(
+            "there was no ledger in {}: an empty one was begun, in which nobody has a balance",
+            directory.display()
+        ));
         let writer = recovery.writer(segment, HEADER, Summary::default());
         return Ok((writer, recovery.recovered));
     };
@@ -57,6 +70,7 @@ pub(super) fn open(directory: &Path, settings: &Settings) -> Result<(Writer, Rec
 pub(super) struct Recovery<'a> {
     pub(super) directory: &'a Path,
     pub(super) settings: &'a Settings,
+    pub(super) place: Arc<Place>,
     files: BTreeMap<u64, Files>,
     /// Where each segment begins.
     pub(super) bases: BTreeMap<u64, u64>,

@@ -111,6 +111,7 @@ impl Recovery<'_> {
         Writer {
             directory: self.directory.to_owned(),
             settings: self.settings.clone(),
+            place: self.place.clone(),
             segment,
             tail,
             reserved: book.open.values().map(reserve).sum(),
@@ -121,6 +122,9 @@ impl Recovery<'_> {
             waiting_since: None,
             is_urgent: false,
             failed: None,
+            trouble: None,
+            sync_failed: Arc::default(),
+            timings: Arc::default(),
             spare: None,
             over: VecDeque::new(),
             is_full: false,

@@ -60,7 +60,8 @@ impl MinerPool {
                 }
                 Err(error) => error,
             };
-            tracing::debug!(miner = %miner.node(), code = error.code(), %error, "a miner failed before its first content");
+            // Not its message: a miner may have put anything into that.
+            tracing::debug!(miner = %miner.node(), code = error.code(), kind = ?error.kind(), "a miner failed before its first content");
             let late = deadline.is_some_and(|deadline| deadline.instant() <= Instant::now());
             if failures.add(miner, error, started.elapsed(), refusal).is_break() || late {
                 break;

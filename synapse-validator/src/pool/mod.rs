@@ -221,6 +221,16 @@ impl MinerPool {
             .is_some_and(|miner| miner.is_ready())
     }
 
+    /// Checks that a member is ready that serves what is asked for: what a request is told at once, and what a layer may ask
+    /// before it spends anything on one.
+    ///
+    /// # Errors
+    /// `no_miner_ready`, `model_not_found`, `task_unsupported`, and what the input says where it names no model.
+    pub fn check_input(&self, input: &Input) -> Result<(), Error> {
+        let snapshot = self.roster.snapshot();
+        snapshot.serving(input.task(), input.model()?).map(|_| ())
+    }
+
     /// Waits so long for the first miners when it is initialised, 10 s by default.
     #[must_use]
     pub fn startup_wait(mut self, limit: Duration) -> Self {

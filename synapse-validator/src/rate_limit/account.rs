@@ -189,6 +189,21 @@ impl Account {
         }
     }
 
+    /// Takes so much of a window that refills as was used of it before, beside what was taken since.
+    pub(super) fn put_in(&mut self, window: Window, now: Moment, before: u128) {
+        let since = match self.slots.iter().find(|slot| slot.window.kind == window.kind) {
+            Some(slot) => slot.level(now).within(window),
+            None => Level::Refills(0),
+        };
+        let Level::Refills(since) = since else { return };
+        let level = Level::Refills(since + before).within(window);
+        let slot = Slot::new(window, now, level);
+        match self.slot(window) {
+            Some(kept) => *kept = slot,
+            None => self.slots.push(slot),
+        }
+    }
+
     fn slot(&mut self, window: Window) -> Option<&mut Slot> {
         self.slots.iter_mut().find(|slot| slot.window.kind == window.kind)
     }

@@ -34,6 +34,11 @@ impl Clock {
         }
     }
 
+    /// The time of day at which it began.
+    pub(super) fn began(&self) -> Duration {
+        self.anchor
+    }
+
     pub(super) fn now(&self) -> Moment {
         let elapsed = self.began.elapsed();
         Moment {
@@ -50,6 +55,14 @@ impl Period {
         match self {
             Self::CalendarMonth => month_of(day),
             _ => day,
+        }
+    }
+
+    /// When the day, or the month, began that holds this moment.
+    pub(super) fn began(self, unix: Duration) -> Duration {
+        match self.number(unix).checked_sub(1) {
+            Some(before) => self.ends(before),
+            None => Duration::ZERO,
         }
     }
 

@@ -1,8 +1,8 @@
 //! What users may ask for, as a program's configuration has it.
 
-use std::collections::BTreeMap;
 #[cfg(feature = "redis")]
 use std::time::Duration;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,10 +30,10 @@ pub struct LimitsConfig {
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64), extend("x-flag" = "tokens-per-day"))]
     pub tokens_per_day: u64,
     /// Models, and the requests that all callers together may make of each a minute. Others have no limit of their own.
-    #[schemars(inner(range(min = 1, max = 1_000_000_000)), extend("x-flag" = "model-requests-per-minute", "x-value" = "MODEL=REQUESTS"))]
+    #[schemars(extend("additionalProperties" = each_up_to(1_000_000_000), "x-flag" = "model-requests-per-minute", "x-value" = "MODEL=REQUESTS"))]
     pub model_requests_per_minute: BTreeMap<String, u64>,
     /// Models, and the tokens that all callers together may use of each a minute. Others have no limit of their own.
-    #[schemars(inner(range(min = 1, max = 1_000_000_000_000_u64)), extend("x-flag" = "model-tokens-per-minute", "x-value" = "MODEL=TOKENS"))]
+    #[schemars(extend("additionalProperties" = each_up_to(1_000_000_000_000), "x-flag" = "model-tokens-per-minute", "x-value" = "MODEL=TOKENS"))]
     pub model_tokens_per_minute: BTreeMap<String, u64>,
     /// Tokens that a reply may have where the request does not say.
     #[schemars(range(min = 1, max = 1_000_000), extend("x-flag" = "default-max-tokens", "x-restart" = true))]
@@ -52,8 +52,13 @@ pub struct LimitsConfig {
     pub redis: RedisConfig,
 }
 
+/// The schema of a limit of one model.
+fn each_up_to(most: u64) -> serde_json::Value {
+    serde_json::json!({"type": "integer", "minimum": 1, "maximum": most})
+}
+
 /// Where several gateways share their limits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct RedisConfig {
@@ -73,6 +78,19 @@ pub struct RedisConfig {
     /// the number of gateways keeps them within the limits together.
     #[schemars(range(min = 1, max = 100), extend("x-restart" = true))]
     pub local_percent: u8,
+}
+
+impl fmt::Debug for RedisConfig {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("url", &self.url.as_ref().map(|_| "…"))
+            .field("prefix", &self.prefix)
+            .field("reply_within", &self.reply_within)
+            .field("when_away", &self.when_away)
+            .field("local_percent", &self.local_percent)
+            .finish()
+    }
 }
 
 /// What is done while Redis is away.

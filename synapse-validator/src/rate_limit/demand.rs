@@ -7,6 +7,7 @@ use super::{
     limits::Limits,
     quota::{Quota, Unit, Window},
 };
+use crate::token_count::cap_name;
 
 /// What a request takes, or what is given back of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,12 @@ impl Cost {
 }
 
 /// All that a request is held to; of each scope one at most.
-#[derive(Debug, Default)]
-pub(super) struct Demands([Option<Demand>; Scope::ALL.len()]);
+#[derive(Debug)]
+pub(super) struct Demands {
+    each: [Option<Demand>; Scope::ALL.len()],
+    /// What the caller's format calls the cap on a reply.
+    cap: &'static str,
+}
 
 #[derive(Debug)]
 pub(super) struct Demand {
@@ -50,11 +55,14 @@ pub(super) struct Demand {
 impl Demands {
     pub(super) fn of(input: &Input, limits: &Limits) -> Self {
         let extensions = input.extensions();
-        let mut demands = Self::default();
+        let mut demands = Self {
+            each: Default::default(),
+            cap: cap_name(input),
+        };
         let mut add = |quota: Quota, whose: &dyn Fn() -> Whose| {
             if !quota.is_unlimited() {
                 let whose = whose();
-                let place = &mut demands.0[whose.scope() as usize];
+                let place = &mut demands.each[whose.scope() as usize];
                 *place = Some(Demand { whose, quota });
             }
         };
@@ -67,7 +75,7 @@ impl Demands {
         }
         if !limits.models.is_empty()
             && let Ok(model) = input.model()
-            && let Some((name, quota)) = limits.models.get_key_value(model)
+            && let Some((name, quota)) = limits.of_model(model)
         {
             add(*quota, &|| Whose::Model(name.clone()));
         }
@@ -78,18 +86,23 @@ impl Demands {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Demand> {
-        self.0.iter().flatten()
+        self.each.iter().flatten()
+    }
+
+    pub(super) fn cap(&self) -> &'static str {
+        self.cap
     }
 
     /// The same, each held to so many percent.
     #[cfg(feature = "redis")]
     pub(super) fn share(&self, percent: u8) -> Self {
-        Self(self.0.each_ref().map(|demand| {
+        let each = self.each.each_ref().map(|demand| {
             demand.as_ref().map(|demand| Demand {
                 whose: demand.whose.clone(),
                 quota: demand.quota.share(percent),
             })
-        }))
+        });
+        Self { each, cap: self.cap }
     }
 
     /// The smallest amount of tokens that any window holds; `None` where no tokens are limited.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::Quota;
+use crate::same_model::other_name;
 
 /// Who is held to how much: each caller, each address, each of some models, and everybody together.
 ///
@@ -51,7 +52,7 @@ impl Limits {
         self
     }
 
-    /// Holds all who ask for `model` together to `quota`.
+    /// Holds all who ask for `model` together to `quota`. `m` and `m:latest` are one model.
     #[must_use]
     pub fn per_model(mut self, model: impl Into<Arc<str>>, quota: Quota) -> Self {
         self.models.insert(model.into(), quota);
@@ -63,5 +64,11 @@ impl Limits {
     pub fn for_everybody(mut self, quota: Quota) -> Self {
         self.everybody = quota;
         self
+    }
+
+    /// What is said of this model, and under which name.
+    pub(super) fn of_model(&self, model: &str) -> Option<(&Arc<str>, &Quota)> {
+        let same = || self.models.get_key_value(&*other_name(model)?);
+        self.models.get_key_value(model).or_else(same)
     }
 }

@@ -3,7 +3,8 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
-    sync::{Mutex, MutexGuard, PoisonError},
+    path::Path,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -14,8 +15,11 @@ use super::{
     calendar::{Clock, Moment},
     demand::{Cost, Demands},
     gcra::Nanos,
+    limits::Limits,
+    past::{Past, Restored},
+    quota::Window,
     store::{Accounts, Granted, Receipt},
-    verdict::{Lacking, Nearest, Refused},
+    verdict::{Lacking, Level, Nearest, Refused},
 };
 
 /// Parts of the accounts that are locked apart.
@@ -37,6 +41,8 @@ pub(super) struct Local {
     hasher: RandomState,
     shards: Box<[Mutex<Shard>]>,
     per_shard: usize,
+    /// What was used of budgets before this process began, once that is known.
+    past: OnceLock<Past>,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +107,42 @@ impl Local {
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             per_shard: most.div_ceil(SHARDS).max(1),
+            past: OnceLock::new(),
+        }
+    }
+
+    /// Goes on from what the ledger in this directory says, once.
+    ///
+    /// # Errors
+    /// Those of [`Past::read`].
+    pub(super) fn restore(&self, directory: &Path, limits: &Limits) -> Result<Restored, Error> {
+        let past = Past::read(directory, limits, self.clock.began(), self.per_shard * SHARDS)?;
+        let restored = past.restored();
+        if self.past.set(past).is_ok()
+            && let Some(past) = self.past.get()
+        {
+            let now = self.clock.now();
+            for (whose, window, level) in past.refilling(now.unix) {
+                let mut shard = lock(&self.shards[self.index(whose)]);
+                if shard.has_room(whose, self.per_shard, now) {
+                    shard.account(whose).put_in(window, now, level);
+                }
+            }
+        }
+        Ok(restored)
+    }
+
+    /// What is used of `window`, with what was before this process began.
+    fn level(&self, account: &Account, whose: &Whose, window: Window, now: Moment) -> Level {
+        self.with_past(whose, window, now, account.level(window, now))
+    }
+
+    fn with_past(&self, whose: &Whose, window: Window, now: Moment, level: Level) -> Level {
+        match self.past.get() {
+            Some(past) if window.kind.is_budget() => {
+                level.plus(window, past.of_budget(whose, window, now.unix))
+            }
+            _ => level,
         }
     }
 
@@ -128,7 +170,7 @@ impl Local {
             }
             let account = shard.accounts.get(&demand.whose).unwrap_or(&EMPTY);
             for window in demand.quota.windows() {
-                let level = account.level(window, now);
+                let level = self.level(account, &demand.whose, window, now);
                 lacking.weigh(demand.whose.scope(), window, level, cost.of(window));
             }
         }
@@ -139,17 +181,17 @@ impl Local {
             if fits {
                 let account = shard.account(&demand.whose);
                 account.take(&demand.quota, now, cost, |window, level| {
-                    nearest.add(window, level);
+                    nearest.add(window, self.with_past(&demand.whose, window, now, level));
                 });
             } else {
                 let account = shard.accounts.get(&demand.whose).unwrap_or(&EMPTY);
                 for window in demand.quota.windows() {
-                    nearest.add(window, account.level(window, now));
+                    nearest.add(window, self.level(account, &demand.whose, window, now));
                 }
             }
         }
         let status = nearest.status();
-        lacking.refuse(cost, status)?;
+        lacking.refuse(demands, cost, status)?;
         Ok(Granted {
             status,
             receipt: Receipt {

@@ -8,6 +8,7 @@ mod demand;
 mod gcra;
 mod limits;
 mod local;
+mod past;
 mod quota;
 #[cfg(feature = "redis")]
 mod redis;
@@ -15,9 +16,12 @@ mod reservation;
 mod store;
 mod verdict;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -25,8 +29,8 @@ use async_trait::async_trait;
 #[cfg(feature = "redis")]
 use synapse_core::Health;
 use synapse_core::{
-    Attached, Error, ErrorKind, InferenceService, Input, MetricsData, Middleware, MiddlewareService, Next,
-    Output, Pending, SystemClock, Task, WallClock,
+    Attached, Deadline, Error, ErrorKind, InferenceService, Input, MetricsData, Middleware,
+    MiddlewareService, Next, Output, Pending, SystemClock, WallClock,
 };
 use tower::Layer;
 
@@ -40,8 +44,8 @@ use self::{
     store::{Accounts, Store},
     verdict::Refused,
 };
-pub use self::{limits::Limits, quota::Quota};
-use crate::token_count::{Metered, PromptTokens, prompts};
+pub use self::{limits::Limits, past::Restored, quota::Quota};
+use crate::token_count::{Metered, PromptTokens, replies};
 
 /// Holds requests to [`Limits`]: of each caller, each API key, each address, of some models, and of everybody.
 ///
@@ -75,8 +79,8 @@ use crate::token_count::{Metered, PromptTokens, prompts};
 /// What is left is on the output's head, as [`RateLimitStatus`](synapse_core::RateLimitStatus), and the source of a
 /// refusal ([`RateLimited`](synapse_core::RateLimited)).
 ///
-/// The accounts are in this process: they begin anew with it, and no change of the machine's time of day moves them. With
-/// the feature `redis` several gateways share them.
+/// The accounts are in this process, and no change of the machine's time of day moves them. They begin anew with it, but for
+/// what [`restore`](Self::restore) finds in the ledger. With the feature `redis` several gateways share them.
 #[derive(Debug, Clone)]
 pub struct RateLimitLayer {
     limits: Arc<ArcSwap<Limits>>,
@@ -146,6 +150,27 @@ impl RateLimitLayer {
         self
     }
 
+    /// Goes on from what the ledger in this directory says was used before this process began: tokens of budgets, and of
+    /// windows that a day refills, by caller, key, model and everybody. All other windows begin anew: those of requests, those
+    /// of an hour and less, and those of addresses, which no ledger knows.
+    ///
+    /// It reads the rows of this month, and of two days at least, once, and blocks for as long; requests may come meanwhile,
+    /// to which this day and month have just begun. At most [`max_callers`](Self::max_callers) accounts of each kind are
+    /// restored. A window that a day refills is taken for used up as those rows begin: that makes no difference to who let it
+    /// be full once since, and who never did may find less in it than there was. Of a request that the end of the process
+    /// interrupted the prompt counts, and what rows say that the ledger gave up is not known. Call it once; limits that
+    /// several gateways share are kept where they share them, and nothing is read.
+    ///
+    /// # Errors
+    /// Those of [`ledger::rows`](crate::ledger::rows); nothing is taken in then.
+    pub fn restore(&self, ledger: impl AsRef<Path>) -> Result<Restored, Error> {
+        match &self.store {
+            Store::Local(local) => local.restore(ledger.as_ref(), &self.limits.load()),
+            #[cfg(feature = "redis")]
+            Store::Shared(_) => Ok(Restored::default()),
+        }
+    }
+
     fn in_process(mut self) -> Self {
         self.store = Store::Local(Arc::new(Local::new(self.max_callers, &*self.clock)));
         self
@@ -165,8 +190,8 @@ impl RateLimitLayer {
         });
     }
 
-    /// What the request takes, and how its tokens are counted where they are; caps a reply that has no cap.
-    fn cost(&self, input: &mut Input, demands: &Demands) -> Result<(Cost, Option<PromptTokens>), Error> {
+    /// What the request takes, and what is counted of it where tokens are; caps a reply that has no cap.
+    fn cost(&self, input: &mut Input, demands: &Demands) -> Result<(Cost, Option<Asked>), Error> {
         let Some(least) = demands.least_tokens() else {
             let none = Cost {
                 requests: 1,
@@ -191,8 +216,13 @@ impl RateLimitLayer {
                 u64::from(max)
             }
         };
-        let tokens = tokens.saturating_add(reply.saturating_mul(replies));
-        Ok((Cost { requests: 1, tokens }, Some(prompt)))
+        let most = reply.saturating_mul(replies);
+        let cost = Cost {
+            requests: 1,
+            tokens: tokens.saturating_add(most),
+        };
+        let most = (replies > 0).then_some(most);
+        Ok((cost, Some(Asked { prompt, most })))
     }
 
     async fn reserve(&self, demands: &Demands, cost: Cost) -> Result<store::Granted, Error> {
@@ -211,20 +241,11 @@ impl RateLimitLayer {
     }
 }
 
-/// How many replies are asked for: `n` for each prompt; none where the task writes no text.
-pub(crate) fn replies(input: &Input, counted: &PromptTokens) -> Result<u64, Error> {
-    let task = input.task();
-    let prompts = if *task == Task::CHAT {
-        1
-    } else if *task != Task::TEXT_COMPLETION {
-        return Ok(0);
-    } else if let Some(prompts) = counted.prompts() {
-        prompts
-    } else {
-        // Nobody counted them, so that the request has to be read for it.
-        prompts(&input.request()?.prompt)
-    };
-    Ok(u64::from(input.params()?.n.max(1)).saturating_mul(prompts.max(1) as u64))
+/// The tokens of a request.
+struct Asked {
+    prompt: PromptTokens,
+    /// Those that all replies may have together.
+    most: Option<u64>,
 }
 
 impl<S> Layer<S> for RateLimitLayer {
@@ -238,7 +259,7 @@ impl<S> Layer<S> for RateLimitLayer {
 impl Middleware for RateLimitLayer {
     async fn handle<S: InferenceService>(&self, mut input: Input, next: Next<S>) -> Result<Output, Error> {
         let demands = Demands::of(&input, &self.limits.load());
-        let (cost, prompt) = self.cost(&mut input, &demands)?;
+        let (cost, asked) = self.cost(&mut input, &demands)?;
         let granted = self.reserve(&demands, cost).await?;
         let mut pending = Pending::new(Reservation {
             _open: Open::new(&self.open),
@@ -246,12 +267,17 @@ impl Middleware for RateLimitLayer {
             demands,
             receipt: granted.receipt,
             reserved: cost,
-            prompt_tokens: prompt.as_ref().map_or(0, |prompt| prompt.count().tokens()),
+            prompt_tokens: asked.as_ref().map_or(0, |asked| asked.prompt.count().tokens()),
+            deadline: input.extensions().get::<Deadline>().copied(),
             answered: Answered::No,
         });
         let result = next.run(input).await.map(|mut output| {
-            pending.tap_mut().answered = match &prompt {
-                Some(prompt) => Answered::Counted(Metered::of(&mut output, prompt)),
+            pending.tap_mut().answered = match &asked {
+                Some(Asked { prompt, most }) => {
+                    let metered = Metered::of(&mut output, prompt);
+                    metered.at_most(*most);
+                    Answered::Counted(metered)
+                }
                 None => Answered::Yes,
             };
             output.head.extensions_mut().insert(granted.status);

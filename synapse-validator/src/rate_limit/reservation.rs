@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use synapse_core::{Ending, Tap};
+use synapse_core::{Deadline, Ending, Tap};
+use tokio::time::Instant;
 
 use super::{
     demand::{Cost, Demands},
@@ -21,6 +22,8 @@ pub(super) struct Reservation {
     pub(super) receipt: Receipt,
     pub(super) reserved: Cost,
     pub(super) prompt_tokens: u64,
+    /// Until when the client waits, where he said so. A node's own deadline is set further in.
+    pub(super) deadline: Option<Deadline>,
     pub(super) answered: Answered,
 }
 
@@ -49,6 +52,11 @@ impl Drop for Open {
 }
 
 impl Reservation {
+    fn client_gave_up(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| deadline.instant() <= Instant::now())
+    }
+
     /// What the request is charged for.
     fn used(&self, ending: &Ending) -> Cost {
         let reply = match (&self.answered, ending) {
@@ -60,6 +68,8 @@ impl Reservation {
                     tokens: 0,
                 };
             }
+            // He gave it up, as one does who leaves.
+            (Answered::No, Ending::Broken(_)) if self.client_gave_up() => 0,
             (Answered::No, Ending::Broken(_)) => return Cost::NONE,
             // A layer below panicked: our fault, and not a client that left.
             (Answered::No, _) if std::thread::panicking() => return Cost::NONE,

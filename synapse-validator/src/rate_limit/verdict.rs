@@ -143,13 +143,20 @@ impl Lacking {
 
     /// # Errors
     /// Which window has not enough, and when it has; with what is left of all.
-    pub(super) fn refuse(&self, cost: Cost, status: RateLimitStatus) -> Result<(), Refused> {
+    pub(super) fn refuse(
+        &self,
+        demands: &Demands,
+        cost: Cost,
+        status: RateLimitStatus,
+    ) -> Result<(), Refused> {
         let Some((wait, scope, window, level)) = self.0 else {
             return Ok(());
         };
         let error = match level {
             Level::Refills(_) => used_up(scope, window, wait),
-            Level::Budget { used, .. } => exhausted(scope, window, used, cost.of(window), wait),
+            Level::Budget { used, .. } => {
+                exhausted(scope, window, used, cost.of(window), wait, demands.cap())
+            }
         };
         Err(Refused {
             scope: Some(scope),
@@ -171,7 +178,7 @@ pub(super) fn check_amounts(demands: &Demands, cost: Cost) -> Result<(), Refused
                 let error = if window.amount == 0 {
                     holds_nothing(scope, window)
                 } else {
-                    exceeds(scope, window, units)
+                    exceeds(scope, window, units, demands.cap())
                 };
                 return Err(Refused {
                     scope: Some(scope),
@@ -196,7 +203,7 @@ fn used_up(scope: Scope, window: Window, wait: Duration) -> Error {
     .with_hint(format!("the same request fits in {} s", in_seconds(wait)))
 }
 
-fn exhausted(scope: Scope, window: Window, used: u64, units: u64, wait: Duration) -> Error {
+fn exhausted(scope: Scope, window: Window, used: u64, units: u64, wait: Duration, cap: &str) -> Error {
     Error::new(
         ErrorKind::RateLimited,
         "budget_exhausted",
@@ -207,12 +214,12 @@ fn exhausted(scope: Scope, window: Window, used: u64, units: u64, wait: Duration
         ),
     )
     .with_hint(format!(
-        "shorten the prompt or lower max_tokens, or wait {} s for the next budget",
+        "shorten the prompt or lower {cap}, or wait {} s for the next budget",
         in_seconds(wait)
     ))
 }
 
-fn exceeds(scope: Scope, window: Window, units: u64) -> Error {
+fn exceeds(scope: Scope, window: Window, units: u64, cap: &str) -> Error {
     Error::invalid(
         "request_exceeds_quota",
         format!(
@@ -220,7 +227,7 @@ fn exceeds(scope: Scope, window: Window, units: u64) -> Error {
             scope.possessive()
         ),
     )
-    .with_hint("shorten the prompt or lower max_tokens")
+    .with_hint(format!("shorten the prompt or lower {cap}"))
 }
 
 fn holds_nothing(scope: Scope, window: Window) -> Error {

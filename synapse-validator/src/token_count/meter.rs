@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use synapse_core::{Chunk, TokenCount, Tokenizer};
+use synapse_core::{Bytes, Chunk, TokenCount, Tokenizer};
 
 use super::prompt::estimate;
 
@@ -74,9 +74,13 @@ impl CompletionMeter {
         self.tokenizer.is_some() && self.estimated_bytes == 0 && !self.refused
     }
 
-    /// Counts one more chunk. Control chunks and bytes that nobody here can read count nothing.
+    /// Counts one more chunk. Control chunks and bytes of no dialect count nothing; an event that is not what its dialect
+    /// allows reaches the client all the same, and is estimated by its length.
     pub fn add(&mut self, chunk: &Chunk) {
-        let Ok(deltas) = chunk.deltas() else { return };
+        let Ok(deltas) = chunk.deltas() else {
+            self.estimated_bytes += chunk.wire().map_or(0, Bytes::len);
+            return;
+        };
         let mut budget = CHUNK_BYTES;
         for delta in deltas {
             self.push(Lane::Text(delta.index), &delta.text, &mut budget);

@@ -12,6 +12,7 @@ mod metered;
 #[cfg(feature = "openai-vocabularies")]
 mod openai;
 mod prompt;
+mod replies;
 mod report;
 mod tokenizers;
 mod totals;
@@ -34,7 +35,7 @@ use tower::Layer;
 pub use self::json::JsonTokenizer;
 #[cfg(feature = "openai-vocabularies")]
 pub use self::openai::{OpenAiTokenizer, OpenAiVocabulary};
-pub(crate) use self::prompt::prompts;
+pub(crate) use self::replies::{cap_name, replies};
 use self::totals::Totals;
 pub use self::{
     meter::CompletionMeter,
@@ -80,12 +81,14 @@ const WAITING: usize = 64;
 /// estimated at four bytes a token, and labelled so.
 ///
 /// Without a template tools, schemas, calls and fields that nobody here knows count as their JSON, and an image, a sound or a
-/// file in a message as 1,000 tokens: what goes into a prompt is never free.
+/// file in a message as 1,000 tokens: what goes into a prompt is never free. With one they do as far as it does not write
+/// them itself.
 ///
 /// What a miner says of its usage is compared and changes nothing. [`attach`](synapse_core::ModuleExt)ed, the layer
 /// reports by `miner` how many claims were off (`usage.mismatch`), and how many tokens were claimed beyond those counted
 /// (`usage.overclaimed_tokens`) among how many (`usage.compared_tokens`): a share of some percent names a miner that adds
-/// a little to each.
+/// a little to each. `usage.beyond_max_tokens` counts replies that a tokenizer finds longer than their request's
+/// `max_tokens`, or than the cap that a layer inside gave it: it names a miner that heeds neither.
 #[derive(Debug, Clone)]
 pub struct TokenCountLayer {
     tokenizers: Arc<Tokenizers>,
@@ -183,6 +186,11 @@ impl Middleware for TokenCountLayer {
         let length = self.length(&input)?;
         let model = input.model()?.to_owned();
         let tokens = self.count(&input, length, &model).await?;
+        let most = match (input.max_tokens()?, tokens.prompts()) {
+            (Some(each), Some(_)) => Some(replies(&input, &tokens)?.saturating_mul(each.into())),
+            // An estimate accuses nobody.
+            _ => None,
+        };
         let report = UsageReport::default();
         let mut pending = Pending::new(Comparison {
             layer: self.clone(),
@@ -197,7 +205,9 @@ impl Middleware for TokenCountLayer {
         let result = next.run(input).await.map(|mut output| {
             let comparison = pending.tap_mut();
             comparison.miner = output.head.served_by().cloned();
-            comparison.reply = Some(Metered::of(&mut output, &tokens));
+            let reply = Metered::of(&mut output, &tokens);
+            reply.at_most(most.filter(|most| *most > 0));
+            comparison.reply = Some(reply);
             output.head.extensions_mut().insert(report);
             output
         });
@@ -239,7 +249,8 @@ impl Tap for Comparison {
     fn on_end(&mut self, _: &Ending) {
         let Some(reply) = &self.reply else { return };
         let output = reply.count();
-        let usage = CountedUsage::new(self.prompt, output, self.claimed, reply.is_by_tokenizer());
+        let by_tokenizer = reply.is_by_tokenizer();
+        let usage = CountedUsage::new(self.prompt, output, self.claimed, reply.most(), by_tokenizer);
         let mut totals = self.layer.totals.lock().unwrap_or_else(PoisonError::into_inner);
         totals.add(&self.model, self.miner.as_ref(), &usage);
         drop(totals);

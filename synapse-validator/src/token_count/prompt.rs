@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use synapse_core::{Content, Error, Input, Message, Part, Prompt, Request, TokenCount, Tokenizer};
 
 use super::{CompletionMeter, Vocabulary};
@@ -14,16 +14,17 @@ const PER_MESSAGE: u64 = 4;
 const PER_REPLY: u64 = 3;
 /// Tokens that an image, a sound or a file is taken for.
 const PER_MEDIUM: u64 = 1_000;
+/// Under this name a request of Ollama's keeps what no other format has.
+const OLLAMAS: &str = "ollama";
 /// Fields of a request that no prompt holds. Others may be part of it: tools and schemas are, and what an engine of its own
 /// makes of a field is not known here.
-const UNSAID: [&str; 17] = [
+const UNSAID: [&str; 16] = [
     "audio",
     "encoding_format",
     "function_call",
     "logit_bias",
     "metadata",
     "modalities",
-    "ollama",
     "prediction",
     "prompt_cache_key",
     "reasoning_effort",
@@ -67,7 +68,7 @@ impl PromptTokens {
     }
 
     /// How many prompts were counted, as a text completion may have several; `None` where nobody read the request.
-    pub(crate) fn prompts(&self) -> Option<usize> {
+    pub(super) fn prompts(&self) -> Option<usize> {
         self.prompts
     }
 
@@ -88,12 +89,21 @@ pub(super) fn length(input: &Input) -> usize {
     if let Some(wire) = input.wire() {
         return wire.body().len();
     }
-    input.request().map_or(0, |request| match &request.prompt {
-        Prompt::Messages(messages) => messages.iter().map(message_length).sum(),
-        Prompt::Texts(texts) => texts.iter().map(String::len).sum(),
-        Prompt::Tokens(lists) => lists.iter().map(|tokens| tokens.len() * 4).sum(),
-        _ => 0,
+    input.request().map_or(0, |request| {
+        let asked: usize = match &request.prompt {
+            Prompt::Messages(messages) => messages.iter().map(message_length).sum(),
+            Prompt::Texts(texts) => texts.iter().map(String::len).sum(),
+            Prompt::Tokens(lists) => lists.iter().map(|tokens| tokens.len() * 4).sum(),
+            _ => 0,
+        };
+        asked + json_length(&request.other)
     })
+}
+
+/// The bytes of fields as JSON.
+fn json_length(fields: &Map<String, Value>) -> usize {
+    let of = |(name, value): (&String, &Value)| name.len() + value.to_string().len();
+    fields.iter().map(of).sum()
 }
 
 fn message_length(message: &Message) -> usize {
@@ -103,18 +113,19 @@ fn message_length(message: &Message) -> usize {
             .iter()
             .map(|part| match part {
                 Part::Text(text) => text.len(),
+                Part::Other(other) => other.to_string().len(),
                 _ => 0,
             })
             .sum(),
         _ => 0,
     };
-    said + message.role.len()
+    said + message.role.len() + json_length(&message.other)
 }
 
-/// Counts a prompt. By model and template it is exact; without a template tools, schemas and calls count as their JSON, and
-/// an image as [`PER_MEDIUM`] tokens. What a template does not render, or a tokenizer not take, is estimated rather than
-/// refused: whether the model can answer is the miner's to say. `wanted` is asked now and then, and ends the count of a long
-/// one with an estimate.
+/// Counts a prompt. By model and template it is exact; without a template tools, schemas and calls count as their JSON. Beside
+/// a template schemas, media and fields that nobody here knows do, and beside texts: an image is [`PER_MEDIUM`] tokens. What
+/// a template does not render, or a tokenizer not take, is estimated rather than refused: whether the model can answer is the
+/// miner's to say. `wanted` is asked now and then, and ends the count of a long one with an estimate.
 ///
 /// # Errors
 /// Where the body is not what its dialect allows.
@@ -129,13 +140,16 @@ pub(super) fn count(
         Prompt::Texts(texts) => {
             let suffix = request.other.get("suffix").and_then(Value::as_str);
             let mut texts = texts.iter().map(String::as_str).chain(suffix);
-            texts.try_fold(TokenCount::exact(0), |sum, text| {
-                Ok(sum.plus(vocabulary.count(text, wanted)?))
-            })
+            let texts = texts.try_fold(TokenCount::exact(0), |sum, text| {
+                Ok::<_, Error>(sum.plus(vocabulary.count(text, wanted)?))
+            });
+            texts.and_then(|texts| Ok(texts.plus(beside(&request, "suffix", vocabulary, wanted)?)))
         }
-        Prompt::Tokens(lists) => Ok(TokenCount::exact(
-            lists.iter().map(|tokens| tokens.len() as u64).sum(),
-        )),
+        Prompt::Tokens(lists) => {
+            let tokens = lists.iter().map(|tokens| tokens.len() as u64).sum();
+            let beside = beside(&request, "", vocabulary, wanted);
+            beside.map(|beside| TokenCount::exact(tokens).plus(beside))
+        }
         _ => Ok(estimate(length(input))),
     };
     let tokenizer = &vocabulary.tokenizer;
@@ -151,7 +165,7 @@ pub(super) fn count(
 }
 
 /// How many prompts a request holds, each of which is answered.
-pub(crate) fn prompts(prompt: &Prompt) -> usize {
+pub(super) fn prompts(prompt: &Prompt) -> usize {
     match prompt {
         Prompt::Texts(texts) => texts.len(),
         Prompt::Tokens(lists) => lists.len(),
@@ -167,20 +181,22 @@ fn conversation(
 ) -> Result<TokenCount, Error> {
     if let Some(renderer) = &vocabulary.renderer {
         match renderer.render(messages, request.other.get("tools")) {
-            Ok(prompt) if vocabulary.takes_whole(prompt.text.len()) => {
-                let tokens = vocabulary.tokenizer.encode_prompt(&prompt)?;
-                return Ok(TokenCount::exact(tokens.len() as u64));
+            Ok(prompt) => {
+                let rendered = if vocabulary.takes_whole(prompt.text.len()) {
+                    let tokens = vocabulary.tokenizer.encode_prompt(&prompt)?;
+                    TokenCount::exact(tokens.len() as u64)
+                } else {
+                    vocabulary.count(&prompt.text, wanted)?
+                };
+                let media = media(messages, vocabulary, wanted)?;
+                let beside = beside(request, "tools", vocabulary, wanted)?;
+                return Ok(rendered.plus(media).plus(beside));
             }
-            Ok(prompt) => return vocabulary.count(&prompt.text, wanted),
             Err(error) => tracing::debug!(%error, "a prompt is counted without its template"),
         }
     }
     let mut sum = TokenCount::approximate(PER_REPLY);
-    let said = request
-        .other
-        .iter()
-        .filter(|(name, _)| !UNSAID.contains(&name.as_str()));
-    sum = sum.plus(fields(said, vocabulary, wanted)?);
+    sum = sum.plus(beside(request, "", vocabulary, wanted)?);
     for message in messages {
         sum = sum.plus(vocabulary.count(&message.role, wanted)?);
         sum = sum.plus(fields(&message.other, vocabulary, wanted)?);
@@ -197,6 +213,57 @@ fn conversation(
                 }
             }
             _ => {}
+        }
+    }
+    Ok(sum)
+}
+
+/// What may be said beside the prompt, in fields of the request's own; one of them is counted already. Exact where there is
+/// nothing.
+fn beside(
+    request: &Request,
+    counted: &str,
+    vocabulary: &Vocabulary,
+    wanted: &dyn Fn() -> bool,
+) -> Result<TokenCount, Error> {
+    let said = request.other.iter().filter(|(name, value)| {
+        let name = name.as_str();
+        let is_apart = name == OLLAMAS && value.is_object();
+        name != counted && !is_apart && !UNSAID.contains(&name)
+    });
+    let sum = fields(said, vocabulary, wanted)?;
+    let Some(Value::Object(ollamas)) = request.other.get(OLLAMAS) else {
+        return Ok(sum);
+    };
+    let said = ollamas
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "images" | "options"));
+    let sum = sum.plus(fields(said, vocabulary, wanted)?);
+    match ollamas.get("images") {
+        Some(Value::Array(images)) if !images.is_empty() => {
+            Ok(sum.plus(TokenCount::approximate(PER_MEDIUM * images.len() as u64)))
+        }
+        _ => Ok(sum),
+    }
+}
+
+/// What of a conversation is no text. Exact where all of it is.
+fn media(
+    messages: &[Message],
+    vocabulary: &Vocabulary,
+    wanted: &dyn Fn() -> bool,
+) -> Result<TokenCount, Error> {
+    let mut sum = TokenCount::exact(0);
+    for message in messages {
+        let Content::Parts(parts) = &message.content else {
+            continue;
+        };
+        for other in parts {
+            sum = sum.plus(match other {
+                Part::Text(_) => continue,
+                Part::Other(other) => part(other, vocabulary, wanted)?,
+                _ => TokenCount::approximate(PER_MEDIUM),
+            });
         }
     }
     Ok(sum)
@@ -226,7 +293,9 @@ fn fields<'a>(
             Value::Object(map) if !map.is_empty() => Cow::Owned(value.to_string()),
             _ => continue,
         };
-        sum = sum.plus(vocabulary.count(&text, wanted)?);
+        // What becomes of it nobody here knows.
+        let tokens = vocabulary.count(&text, wanted)?.tokens();
+        sum = sum.plus(TokenCount::approximate(tokens));
     }
     Ok(sum)
 }

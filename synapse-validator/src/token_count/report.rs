@@ -20,6 +20,8 @@ pub struct CountedUsage {
     pub output: TokenCount,
     /// What the miner says, where it does.
     pub claimed: Option<Usage>,
+    /// Tokens that the reply was to have at most, where somebody said.
+    pub most: Option<u64>,
     /// Whether a tokenizer counted all of the reply: an estimate says nothing of a claim.
     by_tokenizer: bool,
 }
@@ -51,12 +53,14 @@ impl CountedUsage {
         input: TokenCount,
         output: TokenCount,
         claimed: Option<Usage>,
+        most: Option<u64>,
         by_tokenizer: bool,
     ) -> Self {
         Self {
             input,
             output,
             claimed,
+            most,
             by_tokenizer,
         }
     }
@@ -66,7 +70,15 @@ impl CountedUsage {
     #[must_use]
     pub fn is_mismatch(&self) -> bool {
         self.compared()
-            .any(|(claimed, counted)| claimed.abs_diff(counted) > 16 + counted / 20)
+            .any(|(claimed, counted)| claimed.abs_diff(counted) > tolerance(counted))
+    }
+
+    /// Whether the reply has more tokens than were asked for, by more than counting a text again explains. Only what a
+    /// tokenizer counted is compared.
+    #[must_use]
+    pub fn is_too_long(&self) -> bool {
+        let most = self.most.filter(|_| self.by_tokenizer);
+        most.is_some_and(|most| self.output.tokens() > most.saturating_add(tolerance(most)))
     }
 
     /// The claim beside the count; `None` where there is nothing to compare.
@@ -89,4 +101,9 @@ impl CountedUsage {
         let output = claimed.map(|claimed| (claimed.output_tokens, self.output.tokens()));
         input.into_iter().chain(output)
     }
+}
+
+/// What counting a text again may make of so many tokens, more or less.
+fn tolerance(tokens: u64) -> u64 {
+    16 + tokens / 20
 }

@@ -8,13 +8,14 @@ use std::{
 use synapse_core::{Error, PromptRenderer, Tokenizer};
 
 use super::{Vocabulary, loading::Loading};
+use crate::same_model::other_name;
 
 /// The tokenizers of the models that are served, and the templates by which their prompts are rendered.
 ///
-/// A model is named as requests name it. A name that ends in `*` stands for all that begin so: a model's own name counts
-/// first, then the longest beginning. What is loaded is loaded when the first request needs it, once, on a thread that
-/// may block; a request waits for it up to 10 s. Where loading fails, the log says so once, requests are estimated, and
-/// it is tried again after 15 s, then after twice as long, up to 10 minutes.
+/// A model is named as requests name it; `m` and `m:latest` are one. A name that ends in `*` stands for all that begin so: a
+/// model's own name counts first, then the longest beginning. What is loaded is loaded when the first request needs it, once,
+/// on a thread that may block; a request waits for it up to 10 s. Where loading fails, the log says so once, requests are
+/// estimated, and it is tried again after 15 s, then after twice as long, up to 10 minutes.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -170,7 +171,9 @@ impl Tokenizers {
             let longest = fitting.max_by_key(|(beginning, _)| beginning.len());
             longest.map(|(_, entry)| entry)
         };
-        self.models.get(model).or_else(beginning)
+        let named = self.models.get(model);
+        let same = || self.models.get(&*other_name(model)?);
+        named.or_else(same).or_else(beginning)
     }
 
     fn entry(&mut self, model: String) -> &mut Entry {

@@ -30,6 +30,7 @@ struct OfMiner {
     mismatches: u64,
     compared: u64,
     overclaimed: u64,
+    too_long: u64,
 }
 
 impl Totals {
@@ -39,13 +40,17 @@ impl Totals {
         total.input = total.input.saturating_add(usage.input.tokens());
         total.output = total.output.saturating_add(usage.output.tokens());
         total.mismatches += mismatch;
-        let (Some(miner), Some(claim)) = (miner, usage.claim()) else {
+        let (claim, is_too_long) = (usage.claim(), usage.is_too_long());
+        let (Some(miner), true) = (miner, claim.is_some() || is_too_long) else {
             return;
         };
         let total = of(&mut self.miners, miner.as_str());
+        total.too_long += u64::from(is_too_long);
         total.mismatches += mismatch;
-        total.compared = total.compared.saturating_add(claim.counted);
-        total.overclaimed = total.overclaimed.saturating_add(claim.over);
+        if let Some(claim) = claim {
+            total.compared = total.compared.saturating_add(claim.counted);
+            total.overclaimed = total.overclaimed.saturating_add(claim.over);
+        }
     }
 
     pub(super) fn metrics(&self, metrics: &mut MetricsData) {
@@ -60,6 +65,7 @@ impl Totals {
             metrics.counter_of("usage.mismatch", &labels, total.mismatches);
             metrics.counter_of("usage.compared_tokens", &labels, total.compared);
             metrics.counter_of("usage.overclaimed_tokens", &labels, total.overclaimed);
+            metrics.counter_of("usage.beyond_max_tokens", &labels, total.too_long);
         }
     }
 }

@@ -40,19 +40,21 @@ impl Default for TranscriptsConfig {
 }
 
 impl TranscriptsConfig {
-    /// The layer that keeps them in `directory`; none where they are not asked for.
+    /// The layer that keeps them in `directory`; none where they are not asked for, and then those of before are deleted
+    /// there that are too old.
     ///
     /// # Errors
     /// As [`TranscriptLayer::open`].
     pub fn layer(&self, directory: &Path) -> Result<Option<TranscriptLayer>, Error> {
-        if !self.keep_prompts_and_answers {
-            return Ok(None);
-        }
         let settings = Settings {
             days: self.days,
             bytes_a_day: self.bytes_a_day,
             redacted: !self.unredacted,
         };
+        if !self.keep_prompts_and_answers {
+            super::store::forget_old(directory, &settings)?;
+            return Ok(None);
+        }
         TranscriptLayer::open(directory, &settings).map(Some)
     }
 }

@@ -31,6 +31,12 @@ use self::store::Store;
 /// Bytes of a prompt that are kept, and of an answer.
 const MOST_TEXT: usize = 64 * 1024;
 
+/// Bytes of a character in UTF-8; what is cut may be shorter than the room by less.
+const LONGEST_CHARACTER: usize = 4;
+
+/// The longest word that is looked for at the end of what was cut, in bytes.
+const LONGEST_WORD: usize = 1024;
+
 /// How transcripts are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -157,13 +163,26 @@ impl Transcript {
     }
 
     fn redact(&mut self) {
-        self.prompt = redact(&self.prompt).into_owned();
-        self.answer = redact(&self.answer).into_owned();
+        for text in [&mut self.prompt, &mut self.answer] {
+            if text.len() + LONGEST_CHARACTER > MOST_TEXT {
+                text.truncate(without_half(text).len());
+            }
+            *text = redact(text).into_owned();
+        }
     }
 
     fn answer(&mut self, text: &str) {
         self.cut |= push(&mut self.answer, text);
     }
+}
+
+/// A text that was cut, without its last word and number: the half of an address or a card does not look like one.
+fn without_half(text: &str) -> &str {
+    let from = text.floor_char_boundary(text.len().saturating_sub(LONGEST_WORD));
+    let end = text[from..]
+        .rfind(char::is_whitespace)
+        .map_or(from, |space| from + space);
+    text[..end].trim_end_matches(|last: char| last.is_ascii_digit() || " -".contains(last))
 }
 
 /// Puts as much of `text` at the end as there is room for; whether that was not all.

@@ -8,7 +8,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
     time::{Duration, SystemTime},
@@ -20,6 +20,9 @@ use super::{Settings, Transcript};
 
 /// Transcripts that may wait for the disk.
 const WAITING: usize = 256;
+
+/// How often old files are looked for.
+const LOOK_EVERY: Duration = Duration::from_hours(1);
 
 /// Hands transcripts to a thread that writes them.
 #[derive(Debug)]
@@ -38,14 +41,8 @@ struct Counts {
 
 impl Store {
     pub(super) fn open(directory: PathBuf, settings: &Settings) -> Result<Self, Error> {
-        let keep = Duration::from_hours(24) * settings.days.max(1);
-        let unwritable = |error: io::Error| {
-            Error::unavailable(
-                "transcripts_unwritable",
-                format!("transcripts cannot be kept in {}: {error}", directory.display()),
-            )
-            .with_hint("make the directory writable for this program, or switch transcripts off")
-        };
+        let keep = period(settings);
+        let unwritable = |error| unwritable(&directory, &error);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -126,7 +123,17 @@ struct Day {
 
 impl Files {
     fn write_all(&mut self, waiting: &Receiver<Transcript>) {
-        for mut transcript in waiting {
+        loop {
+            let mut transcript = match waiting.recv_timeout(LOOK_EVERY) {
+                Ok(transcript) => transcript,
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(error) = forget(&self.directory, self.keep) {
+                        tracing::warn!(%error, directory = %self.directory.display(), "old transcripts stay");
+                    }
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             if self.redacted {
                 transcript.redact();
             }
@@ -174,6 +181,27 @@ impl Files {
         day.bytes += bytes;
         Ok(true)
     }
+}
+
+/// Deletes what is too old, where transcripts were kept before and are not any more.
+#[cfg(feature = "config")]
+pub(super) fn forget_old(directory: &Path, settings: &Settings) -> Result<(), Error> {
+    match forget(directory, period(settings)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(directory, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn period(settings: &Settings) -> Duration {
+    Duration::from_hours(24) * settings.days.max(1)
+}
+
+fn unwritable(directory: &Path, error: &io::Error) -> Error {
+    Error::unavailable(
+        "transcripts_unwritable",
+        format!("transcripts cannot be kept in {}: {error}", directory.display()),
+    )
+    .with_hint("make the directory writable for this program, or switch transcripts off")
 }
 
 /// Deletes the files of days that are over for longer than `keep`.

@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) prompt: usize,
     pub(crate) replies: u32,
     pub(crate) max_tokens: Option<u32>,
+    /// Its client reads it as it comes, and otherwise has nothing before the end.
+    pub(crate) streamed: bool,
     /// A layer outside of the ledger makes it twice, and drops one.
     pub(crate) twice: bool,
     pub(crate) miner: Miner,
@@ -71,6 +73,7 @@ pub(crate) struct Live {
     reserved: u64,
     delivered: u64,
     content: bool,
+    streamed: bool,
 }
 
 /// A request in the ledger.
@@ -206,11 +209,13 @@ impl Reference {
             reserved,
             delivered,
             content,
+            streamed,
         } = live;
+        let handed_on = content && (streamed || outcome == "complete");
         let used = (entry.prompt + delivered).min(reserved);
         self.give_back(caller, (0, reserved - used));
         let exact = entry.prompt * entry.price.0 + delivered.min(entry.most) * entry.price.1;
-        let charge = if content { exact.div_ceil(1_000_000) } else { 0 };
+        let charge = if handed_on { exact.div_ceil(1_000_000) } else { 0 };
         self.close(&entry, charge, outcome);
     }
 
@@ -258,6 +263,7 @@ impl Reference {
                 entry,
                 delivered: 0,
                 content: false,
+                streamed: plan.streamed,
             }),
             (None, code) => Started::Refused(code.expect("what is not begun was refused")),
         }

@@ -49,6 +49,7 @@ impl Random {
             replies: self.of(&[1, 1, 1, 2]),
             events,
             max_tokens: self.of(&[None, Some(1), Some(20), Some(100), Some(400), Some(2_000)]),
+            streamed: !self.one_in(4),
             twice: self.one_in(5),
             miner: self.of(&[
                 Miner::Answers(0),
@@ -196,8 +197,9 @@ pub(crate) fn stack(
 
 pub(crate) fn input(plan: &Plan) -> Input {
     let prompt = Prompt::Texts(vec!["x".repeat(plan.prompt)]);
-    let request = Request::new(plan.model, prompt)
-        .with_params(|params| (params.n, params.max_tokens) = (plan.replies, plan.max_tokens));
+    let request = Request::new(plan.model, prompt).with_params(|params| {
+        (params.n, params.max_tokens, params.stream) = (plan.replies, plan.max_tokens, plan.streamed);
+    });
     let mut input = Input::from_request(Task::TEXT_COMPLETION, request);
     input.extensions_mut().insert(Caller::new(plan.caller));
     if plan.caller == "alice" {

@@ -1,4 +1,5 @@
-//! A wire format of tests: whatever the bytes, three prompts of two letters for the model `m`. Counts who reads them.
+//! A wire format of tests: whatever the bytes, three prompts of two letters for the model `m`, and `best_of` where a body that
+//! is nothing but a number says it. Counts who reads them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,6 +10,7 @@ use synapse_core::{
 
 #[derive(Debug, Default)]
 pub(crate) struct Format {
+    name: Option<&'static str>,
     views: AtomicUsize,
     reads: AtomicUsize,
 }
@@ -17,6 +19,15 @@ impl Format {
     /// A dialect lives as long as the program.
     pub(crate) fn leaked() -> &'static Self {
         Box::leak(Box::default())
+    }
+
+    /// One that has the name of another.
+    pub(crate) fn leaked_as(name: &'static str) -> &'static Self {
+        let name = Some(name);
+        Box::leak(Box::new(Self {
+            name,
+            ..Self::default()
+        }))
     }
 
     pub(crate) fn input(
@@ -42,12 +53,19 @@ impl Format {
 
 impl Dialect for Format {
     fn name(&self) -> &'static str {
-        "tests"
+        self.name.unwrap_or("tests")
     }
 
-    fn view(&self, _: &Task, _: &Wire) -> Result<View, Error> {
+    fn view(&self, _: &Task, wire: &Wire) -> Result<View, Error> {
         self.views.fetch_add(1, Ordering::Relaxed);
-        Ok(View::new(Some("m"), Params::default()))
+        let mut params = Params::default();
+        let body = wire.body();
+        let is_number = !body.is_empty() && body.iter().all(|byte| b"-.0123456789".contains(byte));
+        if !is_number {
+            return Ok(View::new(Some("m"), params));
+        }
+        params.max_tokens = Some(10);
+        Ok(View::new(Some("m"), params).with_fields(vec![("best_of", 0..body.len())]))
     }
 
     fn request(&self, _: &Task, _: &Wire, _: &View) -> Result<Request, Error> {
@@ -72,8 +90,11 @@ impl Dialect for Format {
         Event::Data
     }
 
-    fn deltas(&self, _: &[u8], _: Framing) -> Result<Vec<Delta>, Error> {
-        Ok(Vec::new())
+    fn deltas(&self, raw: &[u8], _: Framing) -> Result<Vec<Delta>, Error> {
+        match raw {
+            b"obscure!" => Err(Error::broken("scripted", "nobody can read it")),
+            _ => Ok(Vec::new()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -10,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-use synapse_core::Micros;
-use synapse_validator::ledger::{Fault, Ledger, Outcome, Settings, Sync, cut_power, set_fault};
+use synapse_core::{HealthStatus, Micros};
+use synapse_validator::ledger::{Fault, Ledger, Outcome, Settings, Sync, cut_power, set_fault, verify};
 use tempfile::tempdir;
 use tokio::runtime::Builder;
 
@@ -160,4 +161,43 @@ fn a_row_that_cannot_be_written_is_refused_and_the_next_takes_its_place() {
     drop(ledger);
     until(|| all(folder.path()).totals.charge == Micros(3));
     assert_eq!(open(folder.path()).recovered().torn_bytes, 0);
+}
+
+/// A look every quarter of a second finds that rows are taken again; nobody has to ask for one.
+#[test]
+fn it_is_well_again_without_a_request_once_rows_can_be_written() {
+    let folder = tempdir().unwrap();
+    let ledger = open(folder.path());
+    for _ in 0..2 {
+        set_fault(folder.path(), Fault::FailsWrites);
+        ledger.begin(&opening("alice", MARCH)).unwrap_err();
+        assert_eq!(ledger.health().status(), HealthStatus::Unhealthy);
+        set_fault(folder.path(), Fault::None);
+        until(|| ledger.health().status() == HealthStatus::Ready);
+        charge(&ledger, "alice", MARCH, 1);
+    }
+    drop(ledger);
+    assert_eq!(all(folder.path()).totals.charge, Micros(2));
+    verify(folder.path()).unwrap();
+}
+
+#[test]
+fn after_a_failure_to_store_it_stays_unwell() {
+    let folder = tempdir().unwrap();
+    let ledger = open(folder.path());
+    set_fault(folder.path(), Fault::FailsSyncs);
+    ledger.begin(&opening("alice", MARCH)).unwrap();
+    ledger.sync().unwrap_err();
+    set_fault(folder.path(), Fault::None);
+    // What looks after the ledger has looked twice.
+    for name in ["one", "two"] {
+        let message = folder.path().join("inbox").join(name);
+        fs::write(message.with_extension("json"), b"{").unwrap();
+        until(|| message.with_extension("refused").exists());
+    }
+    assert_eq!(ledger.health().status(), HealthStatus::Unhealthy);
+    assert_eq!(
+        ledger.begin(&opening("alice", MARCH)).unwrap_err().code(),
+        "ledger_unavailable"
+    );
 }

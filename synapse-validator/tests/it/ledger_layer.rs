@@ -11,7 +11,8 @@ use std::{
 use futures_util::{StreamExt, stream};
 use synapse_core::{
     AnyNext, Attached, Body, Caller, Chunk, Delta, Error, FinishReason, InferenceModule, Input, Message,
-    MetricsData, Micros, ModuleExt, NodeId, Output, Retry, Usage, from_fn, testkit::Scripted,
+    MetricsData, Micros, ModuleExt, NodeId, Output, Prompt, Request, Retry, Task, Usage, from_fn,
+    testkit::Scripted,
 };
 use synapse_validator::{
     billing::{Price, PriceBook},
@@ -63,7 +64,13 @@ pub(crate) fn ask(max_tokens: u32) -> Input {
 }
 
 pub(crate) fn anonymous() -> Input {
-    Input::chat("scripted", [Message::user("hello")])
+    asked(true)
+}
+
+fn asked(streamed: bool) -> Input {
+    let prompt = Prompt::Messages(vec![Message::user("hello")]);
+    let request = Request::new("scripted", prompt).with_params(|params| params.stream = streamed);
+    Input::from_request(Task::CHAT, request)
 }
 
 fn word(text: &str) -> Result<Chunk, Error> {
@@ -166,6 +173,23 @@ async fn a_client_that_leaves_pays_for_what_it_got() {
         }
         drop(output);
         books.check("left", charge);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_is_to_come_at_once_costs_nothing_before_its_end() {
+    for (chunks, read, outcome) in [
+        (vec![word("12345678"), Err(broken())], 2, "broken"),
+        (vec![word("12345678"), end()], 1, "left"),
+    ] {
+        let books = books();
+        let stack = saying(chunks).with(books.layer.clone());
+        let mut output = stack.run_inference(asked(false)).await.unwrap();
+        for _ in 0..read {
+            let _ = output.body.next().await.unwrap();
+        }
+        drop(output);
+        books.check(outcome, 0);
     }
 }
 

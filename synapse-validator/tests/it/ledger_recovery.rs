@@ -54,6 +54,19 @@ fn refused(directory: &Path) -> Error {
     Ledger::open(directory, small()).unwrap_err()
 }
 
+/// Whether an operator is told the option that goes on without what is corrupt or missing.
+fn names_the_option(said: &str) -> bool {
+    said.contains("billing.set_corrupt_aside")
+}
+
+#[cfg(feature = "config")]
+#[test]
+fn the_option_that_a_hint_names_is_one() {
+    let mut config = synapse_validator::billing::BillingConfig::default();
+    config.set_corrupt_aside = true;
+    assert_eq!(config.settings().corruption, Corruption::SetAside);
+}
+
 /// A ledger of so many requests of alice, each of which costs 1, closed in order.
 fn of_requests(count: u64) -> TempDir {
     let folder = quick();
@@ -172,7 +185,9 @@ fn a_flipped_bit_is_told_from_a_torn_tail() {
                 assert_eq!(error.code(), "ledger_corrupt", "byte {at}: {error}");
                 let said = error.to_string();
                 assert!(
-                    said.contains(path.to_str().unwrap()) && said.contains("restore"),
+                    said.contains(path.to_str().unwrap())
+                        && said.contains("restore")
+                        && names_the_option(&said),
                     "{said}"
                 );
                 assert_eq!(fs::read(&path).unwrap(), flipped, "byte {at}");
@@ -300,6 +315,7 @@ fn a_missing_segment_is_named() {
         let error = refused(broken.path());
         assert_eq!(error.code(), "ledger_segment_missing", "{number}: {error}");
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        assert!(names_the_option(&error.to_string()), "{error}");
         let ledger = Ledger::open(broken.path(), set_aside()).unwrap();
         assert_eq!(ledger.recovered().lost_segments, 1);
         let charged = ledger.account(&"alice".into()).unwrap().charged;
@@ -317,6 +333,13 @@ fn a_missing_segment_is_named() {
         assert_eq!(again.recovered().lost_segments, 0);
         assert!(again.account(&"alice".into()).unwrap().charged > charged);
     }
+    // A segment that does not end where it did is not mended.
+    let broken = copied(folder.path());
+    let path = rows_of(broken.path(), 2);
+    let length = fs::metadata(&path).unwrap().len();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(length - 1).unwrap();
+    assert!(!names_the_option(&refused(broken.path()).to_string()));
     // Nothing but the sums is left.
     let broken = copied(folder.path());
     fs::remove_dir_all(broken.path().join("segments")).unwrap();

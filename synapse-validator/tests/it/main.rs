@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod accounting;
+mod accounting_bounds;
 mod accounting_reference;
 mod accounting_stack;
 mod backtest;
 mod billing;
 #[cfg(feature = "config")]
 mod billing_config;
+mod disk_image;
 mod evidence;
 mod evidence_stored;
 mod fleet;
@@ -23,8 +25,11 @@ mod ledger_layer;
 mod ledger_layer_limits;
 mod ledger_layer_stored;
 mod ledger_layer_terms;
+mod ledger_moved;
+mod ledger_power_cut;
 mod ledger_query;
 mod ledger_recovery;
+mod ledger_writer;
 mod log;
 mod node;
 mod node_chain;
@@ -48,6 +53,7 @@ mod pool_start;
 mod pool_witness;
 mod rate_limit;
 mod rate_limit_exact;
+mod rate_limit_restored;
 mod rate_limit_scopes;
 mod rate_limit_settlement;
 mod score;

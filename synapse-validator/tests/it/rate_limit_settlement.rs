@@ -10,11 +10,11 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use synapse_core::{
-    Body, Chunk, Delta, Error, FinishReason, InferenceModule, Input, Message, ModuleExt, Output,
-    RateLimitStatus, Stack, from_fn, testkit::Scripted,
+    Body, Chunk, Deadline, Delta, Error, FinishReason, InferenceModule, Input, Message, ModuleExt, Output,
+    RateLimitStatus, Stack, from_fn, layers::DeadlineLayer, testkit::Scripted,
 };
 use synapse_validator::rate_limit::{Quota, RateLimitLayer};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tower::ServiceBuilder;
 
 const REQUESTS: u64 = 10;
@@ -136,6 +136,29 @@ async fn a_client_that_leaves_before_the_head_pays_for_its_prompt() {
     let waited = timeout(Duration::from_millis(10), stack.run_inference(ask(100))).await;
     assert!(waited.is_err());
     assert_eq!(used(&stack).await, (1, PROMPT));
+}
+
+/// Of a client who says how long he waits, and of one who does not, with a node that waits for 10 seconds.
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_own_deadline_passed_pays_for_its_prompt() {
+    for (own, expect) in [(Some(1), (1, PROMPT)), (Some(100), (0, 0)), (None, (0, 0))] {
+        let slow = Scripted::new(|input| async move {
+            if !is_probe(&input) {
+                std::future::pending::<()>().await;
+            }
+            Ok(Output::new(Body::new(stream::iter([end()]))))
+        });
+        let deadline = DeadlineLayer::new(Duration::from_secs(10));
+        let stack = slow.with(ServiceBuilder::new().layer(limit()).layer(deadline));
+        let mut input = ask(100);
+        if let Some(seconds) = own {
+            let at = Instant::now() + Duration::from_secs(seconds);
+            input.extensions_mut().insert(Deadline::at(at));
+        }
+        let error = stack.run_inference(input).await.unwrap_err();
+        assert_eq!(error.code(), "deadline_exceeded");
+        assert_eq!(used(&stack).await, expect, "{own:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,9 +12,9 @@ use futures_util::{FutureExt, StreamExt};
 use proptest::prelude::*;
 use serde_json::Value;
 use synapse_core::{
-    Body, Chunk, Content, Delta, Error, ErrorKind, FinishReason, InferenceModule, Input, Message, ModuleExt,
-    Output, Precision, Prompt, PromptRenderer, RenderedPrompt, Request, Task, TokenCount, Tokenizer,
-    ToolCall, Usage, testkit::Scripted,
+    Body, Chunk, Content, Delta, Error, ErrorKind, FinishReason, Framing, InferenceModule, Input, Message,
+    ModuleExt, Output, Precision, Prompt, PromptRenderer, RenderedPrompt, Request, Task, TokenCount,
+    Tokenizer, ToolCall, Usage, testkit::Scripted,
 };
 use synapse_validator::token_count::{
     CompletionMeter, PromptTokens, TokenCountLayer, Tokenizers, UsageReport,
@@ -281,6 +281,15 @@ fn replies_reasoning_and_tool_calls_are_counted_apart() {
     }
     // word; think; other; lookup and {}.
     assert_eq!(meter.count(), TokenCount::exact(5));
+}
+
+#[test]
+fn an_event_that_nobody_here_understands_counts_by_its_length() {
+    let mut meter = CompletionMeter::new(Some(Arc::new(Words::default())));
+    meter.add(&Chunk::delta(Delta::text("one two")));
+    let event = Chunk::read("obscure!".into(), Format::leaked(), Framing::Unframed);
+    meter.add(&event.unwrap().unwrap());
+    assert_eq!(meter.count(), TokenCount::approximate(2 + 2));
 }
 
 #[test]

@@ -5,9 +5,11 @@ use synapse_core::{
     Body, Delta, FinishReason, InferenceModule, Input, MetricsData, ModuleExt, NodeId, Output, Prompt,
     Request, Task, Usage, testkit::Scripted,
 };
-use synapse_validator::token_count::{
-    CountedUsage, Metered, PromptTokens, TokenCountLayer, Tokenizers, UsageReport,
+use synapse_validator::{
+    rate_limit::{Quota, RateLimitLayer},
+    token_count::{CountedUsage, Metered, PromptTokens, TokenCountLayer, Tokenizers, UsageReport},
 };
+use tower::ServiceBuilder;
 
 use crate::format::Bytes;
 
@@ -94,6 +96,48 @@ async fn a_little_too_much_of_each_is_named_by_its_share() {
     assert_eq!(of("usage.mismatch"), 0.0);
     let share = of("usage.overclaimed_tokens") / of("usage.compared_tokens");
     assert!((0.11..0.12).contains(&share), "{share}");
+}
+
+#[tokio::test]
+async fn a_miner_that_writes_on_beyond_max_tokens_is_named() {
+    let layer = layer();
+    let ask = async |name: &str, tokens: usize, most: Option<u32>, n: u32| {
+        let stack = miner(name, tokens, |_| None).with(layer.clone());
+        let prompt = Prompt::Texts(vec!["p".repeat(100)]);
+        let request = Request::new("m", prompt).with_params(|params| {
+            (params.max_tokens, params.n) = (most, n);
+        });
+        let input = Input::from_request(Task::TEXT_COMPLETION, request);
+        let output = stack.run_inference(input).await.unwrap();
+        output.body.for_each(|_| async {}).await;
+    };
+    ask("honest", 100, Some(100), 1).await;
+    // What counting a text again may make of it.
+    ask("honest", 121, Some(100), 1).await;
+    ask("honest", 200, Some(100), 2).await;
+    ask("honest", 4_000, None, 1).await;
+    ask("deaf", 122, Some(100), 1).await;
+    ask("deaf", 300, Some(100), 2).await;
+    let metrics = metrics(&layer);
+    let of = |miner: &str| metrics.get("usage.beyond_max_tokens", &[("miner", miner)]);
+    assert_eq!((of("honest"), of("deaf")), (None, Some(2.0)));
+}
+
+#[tokio::test]
+async fn a_cap_that_a_layer_inside_set_counts_as_the_callers_own() {
+    let layer = layer();
+    let limit = RateLimitLayer::per_caller(Quota::tokens_per_day(100_000)).default_max_tokens(50);
+    let stack = miner("deaf", 400, |_| None).with(ServiceBuilder::new().layer(layer.clone()).layer(limit));
+    let prompt = Prompt::Texts(vec!["p".repeat(100)]);
+    let input = Input::from_request(Task::TEXT_COMPLETION, Request::new("m", prompt));
+    let output = stack.run_inference(input).await.unwrap();
+    let report = output.head.extensions().get::<UsageReport>().unwrap().clone();
+    output.body.for_each(|_| async {}).await;
+    let counted = report.get().unwrap();
+    assert_eq!((counted.most, counted.is_too_long()), (Some(50), true));
+    let metrics = metrics(&layer);
+    let of = metrics.get("usage.beyond_max_tokens", &[("miner", "deaf")]);
+    assert_eq!(of, Some(1.0));
 }
 
 #[tokio::test]

@@ -82,6 +82,39 @@ async fn a_day_has_its_bytes_and_a_text_its_own() {
 }
 
 #[tokio::test]
+async fn of_a_text_that_is_cut_no_half_of_a_number_or_an_address_is_kept() {
+    for (secret, half) in [("4111 1111 1111 1111", "4111"), ("ada@example.com", "ada@")] {
+        let directory = TempDir::new().unwrap();
+        let layer = TranscriptLayer::open(directory.path().join("kept"), &Settings::default()).unwrap();
+        let before = "é".repeat((64 * 1024 - "user: ".len() - 10) / 2);
+        ask(&layer, &format!("{before} {secret}")).await;
+        end(&layer).await;
+        let (kept, _) = only(&directory);
+        assert!(
+            !kept.contains(half),
+            "{}",
+            &kept[kept.len().saturating_sub(400)..]
+        );
+    }
+}
+
+#[cfg(feature = "config")]
+#[test]
+fn where_they_are_switched_off_old_ones_are_forgotten_all_the_same() {
+    let directory = TempDir::new().unwrap();
+    let kept = directory.path().join("kept");
+    let off = synapse_validator::transcript::TranscriptsConfig::default();
+    assert!(
+        off.layer(&kept).unwrap().is_none() && !kept.exists(),
+        "nothing is made"
+    );
+    fs::create_dir(&kept).unwrap();
+    fs::write(kept.join("2020-02-29.jsonl"), "").unwrap();
+    assert!(off.layer(&kept).unwrap().is_none());
+    assert!(!kept.join("2020-02-29.jsonl").exists());
+}
+
+#[tokio::test]
 async fn old_days_are_forgotten_and_other_files_left_alone() {
     let directory = TempDir::new().unwrap();
     let kept = directory.path().join("kept");

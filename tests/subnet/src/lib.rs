@@ -7,6 +7,6 @@ mod upstream;
 
 pub use self::{
     client::{Reply, post, send},
-    server::{Gateway, Serving, serve},
+    server::{Gateway, Serving, serve, serve_with},
     upstream::Upstream,
 };

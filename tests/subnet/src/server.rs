@@ -30,10 +30,23 @@ pub struct Serving {
 /// # Panics
 /// Where the server panicked.
 pub async fn serve(api: impl Into<synapse_http::Api>) -> Result<Serving, Error> {
+    serve_with(api, |server| server).await
+}
+
+/// The same, with what `set` sets.
+///
+/// # Errors
+/// As [`serve`].
+///
+/// # Panics
+/// As [`serve`].
+pub async fn serve_with(
+    api: impl Into<synapse_http::Api>,
+    set: impl FnOnce(Server) -> Server,
+) -> Result<Serving, Error> {
     let (stop, stopped) = oneshot::channel();
     let (ready, is_ready) = oneshot::channel();
-    let server = Server::bind("127.0.0.1:0")
-        .await?
+    let server = set(Server::bind("127.0.0.1:0").await?)
         .drain_timeout(Duration::from_secs(5))
         .on_ready(move |_| {
             let _ = ready.send(());

@@ -2,7 +2,7 @@
 
 use synapse_core::{
     Error,
-    config::{Change, Configuration, Live, Problems},
+    config::{Change, Configuration, Live, Problems, Wrong},
 };
 
 /// The SIGHUPs that a process gets, since it listens: until then, one ends it. Elsewhere than on Unix there are none.
@@ -41,15 +41,25 @@ impl Hangups {
 
     /// Reads the configuration again at each, and says what came of it; for as long as it is polled.
     pub async fn reload<T: Configuration>(
+        self,
+        live: Live<T>,
+        told: impl AsyncFnMut(Result<Vec<Change>, Problems>),
+    ) -> ! {
+        self.reload_checked(live, |_, _| {}, told).await
+    }
+
+    /// The same, where `check` finds nothing wrong either; it may block.
+    pub async fn reload_checked<T: Configuration>(
         mut self,
         live: Live<T>,
+        check: impl Fn(&T, &mut Wrong) + Clone + Send + 'static,
         mut told: impl AsyncFnMut(Result<Vec<Change>, Problems>),
     ) -> ! {
         loop {
             self.next().await;
-            let live = live.clone();
+            let (live, check) = (live.clone(), check.clone());
             // A file takes as long as its disk does.
-            if let Ok(reloaded) = tokio::task::spawn_blocking(move || live.reload()).await {
+            if let Ok(reloaded) = tokio::task::spawn_blocking(move || live.reload_checked(check)).await {
                 told(reloaded).await;
             }
         }

@@ -138,6 +138,11 @@ fn what_cannot_be_is_refused_with_a_reason() {
         (&["top-up", "alice ", "1", "--create"], "invalid_name"),
         (&["top-up", "al\u{1b}[31mice", "1", "--create"], "invalid_name"),
         (&["top-up", "alice", "1", "--create", "--id", ""], "invalid_name"),
+        (&["top-up", "al\u{202e}ice", "1", "--create"], "invalid_name"),
+        (
+            &["top-up", "alice", "1", "--create", "--note", "\u{202e}00.1"],
+            "ledger_text_odd",
+        ),
     ] {
         let (good, _, error) = usage(data.path(), &[arguments, &["--json"]].concat());
         assert!(!good && error.contains(code), "{arguments:?}: {error}");
@@ -154,4 +159,61 @@ fn what_cannot_be_is_refused_with_a_reason() {
         json(data.path(), &["balances"])["accounts"][0]["balance"],
         1_000_000
     );
+}
+
+/// A client may ask for any model, and a table is read by people.
+#[test]
+fn a_name_changes_nothing_of_the_line_that_it_is_in() {
+    let data = tempdir().unwrap();
+    let running = ledger(data.path());
+    let mut opening = Opening::new(MARCH, "r".into(), "\u{202e}llams\u{1b}[2J");
+    opening.caller = Some("al\u{2066}ice".into());
+    let (entry, _) = running.begin(&opening).unwrap();
+    running
+        .end(&Closing::new(entry, MARCH, Outcome::Complete))
+        .unwrap();
+    for arguments in [&["rows"][..], &["totals", "--by", "caller,model"]] {
+        let (good, out, _) = usage(data.path(), arguments);
+        assert!(
+            good && out.contains("llams") && out.contains("al\u{fffd}ice"),
+            "{out}"
+        );
+        assert!(!out.contains(['\u{202e}', '\u{2066}', '\u{1b}']), "{out:?}");
+    }
+    let (good, _, error) = usage(data.path(), &["top-up", "alice", "1", "--note", "a\u{202e}b"]);
+    assert!(
+        !good && error.contains("U+202E") && !error.contains('\u{202e}'),
+        "{error:?}"
+    );
+}
+
+/// With blanks before its sign, too: programs leave those out.
+#[test]
+fn no_field_is_a_formula_for_a_spreadsheet() {
+    let data = tempdir().unwrap();
+    let running = ledger(data.path());
+    let odd = [
+        "=1+1",
+        " =1+1",
+        "\u{a0}\u{3000}+1",
+        "  \t-1",
+        "\u{feff}@x",
+        "\n=x",
+        "\u{ff1d}x",
+        "\r\r=x",
+    ];
+    for model in odd {
+        let (entry, _) = running.begin(&Opening::new(MARCH, "r".into(), model)).unwrap();
+        running
+            .end(&Closing::new(entry, MARCH, Outcome::Complete))
+            .unwrap();
+    }
+    for arguments in [&["rows", "--csv"][..], &["totals", "--by", "model", "--csv"]] {
+        let (good, out, _) = usage(data.path(), arguments);
+        assert!(good);
+        for model in odd {
+            assert!(out.contains(&format!("'{model}")), "{model:?} in {out:?}");
+        }
+        assert!(!out.contains("'small"), "{out:?}");
+    }
 }

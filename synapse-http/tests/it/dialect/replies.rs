@@ -158,6 +158,11 @@ fn replies_of_every_shape_are_read() {
     assert_eq!(whole[1].finish_reason, Some(FinishReason::ToolCalls));
     assert!(whole[0].usage.is_none() && whole[1].usage.is_some());
 
+    let refused = &event(json!({"choices":[{"delta":{"refusal":"I cannot."}}]}))[0];
+    assert_eq!(refused.text, "I cannot.");
+    let older = &event(json!({"choices":[{"delta":{"function_call":{"name":"f","arguments":"{}"}}}]}))[0];
+    assert_eq!(older.tool_calls[0].name.as_deref(), Some("f"));
+
     let parallel = json!({"tokens":[" a","bytes:\\xe2\\x82"],"token_logprobs":[null,-1.5],
         "top_logprobs":[null,{"x":-2.0,"y":-1.0}],"text_offset":[0,2],"token_ids":[4,5]});
     let text =

@@ -377,8 +377,11 @@ async fn a_model_without_a_tag_is_the_latest_in_any_format() {
         .with_task(Task::CHAT)
         .with_model(ModelInfo::new("a:latest"));
     let claims = capabilities.clone();
+    let asks = Arc::new(Mutex::new(0));
+    let count = asks.clone();
     let module = Scripted::new(move |input| {
         let claims = claims.clone();
+        *count.lock().unwrap() += 1;
         async move {
             claims.check_input(&input)?;
             Err(Error::broken("seen", input.model()?.to_owned()))
@@ -389,6 +392,7 @@ async fn a_model_without_a_tag_is_the_latest_in_any_format() {
     let asked = r#"{"model":"a","messages":[{"role":"user","content":"hi"}]}"#;
     let seen = server.post("/v1/chat/completions", asked).await.json();
     assert_eq!(seen["error"]["message"], "a:latest");
+    assert_eq!(*asks.lock().unwrap(), 1, "it is one request of a limit");
     let other = asked.replace(r#""a""#, r#""b""#);
     let unknown = server.post("/v1/chat/completions", &other).await.json();
     assert_eq!(unknown["error"]["code"], "model_not_found");

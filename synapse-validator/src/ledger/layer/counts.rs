@@ -4,11 +4,11 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
-use synapse_core::{Error, ErrorKind, Health, MetricsData};
+use synapse_core::{Error, MetricsData};
 
 use crate::ledger::{Closing, EntryId};
 
@@ -24,8 +24,6 @@ pub(super) struct Counts {
     charged: AtomicU64,
     unwritten: AtomicU64,
     refused: Mutex<BTreeMap<String, u64>>,
-    /// The last row could not be written.
-    unavailable: AtomicBool,
 }
 
 /// How requests end that this process lives to see.
@@ -50,34 +48,16 @@ impl Counts {
             self.rows[row].fetch_add(1, Ordering::Relaxed);
         }
         self.charged.fetch_add(closing.charge.0, Ordering::Relaxed);
-        self.wrote();
     }
 
     pub(super) fn failed_to_close(&self, entry: EntryId, error: &Error) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         tracing::error!(entry = entry.0, %error, "a request could not be closed in the ledger; it is billed nothing");
-        self.failed_to_write(error);
+        self.failed_to_write();
     }
 
-    pub(super) fn wrote(&self) {
-        self.unavailable.store(false, Ordering::Relaxed);
-    }
-
-    /// A row could not be written; by the caller's fault, where a name of his was too long for it.
-    pub(super) fn failed_to_write(&self, error: &Error) {
+    pub(super) fn failed_to_write(&self) {
         self.unwritten.fetch_add(1, Ordering::Relaxed);
-        let ours = matches!(
-            error.kind(),
-            ErrorKind::Unavailable | ErrorKind::Broken | ErrorKind::Internal
-        );
-        self.unavailable.fetch_or(ours, Ordering::Relaxed);
-    }
-
-    pub(super) fn health(&self) -> Health {
-        if self.unavailable.load(Ordering::Relaxed) {
-            return Health::unhealthy("the ledger takes no rows");
-        }
-        Health::ready()
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a metric past 2^53 may be off by one")]

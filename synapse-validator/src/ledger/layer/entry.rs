@@ -25,6 +25,8 @@ pub(super) struct Entry {
     price: Price,
     prompt: TokenCount,
     most_completion: u64,
+    /// Whether its client reads the reply as it comes; one who does not has nothing of it before its end.
+    is_streamed: bool,
     hold: Option<Hold>,
     miner: Option<NodeId>,
     metered: Option<Metered>,
@@ -54,6 +56,7 @@ impl Entry {
             price,
             prompt: opening.prompt,
             most_completion: opening.most_completion,
+            is_streamed: true,
             hold: Some(hold),
             miner: None,
             metered: None,
@@ -64,9 +67,9 @@ impl Entry {
         }
     }
 
-    /// The same that came at this moment.
-    pub(super) fn began(mut self, began: Instant) -> Self {
-        self.began = began;
+    /// The same that came at this moment, and whose client reads the reply as it comes or all at once.
+    pub(super) fn began(mut self, began: Instant, is_streamed: bool) -> Self {
+        (self.began, self.is_streamed) = (began, is_streamed);
         self
     }
 
@@ -90,9 +93,10 @@ impl Entry {
     }
 
     /// What was handed on costs, and never more than was held.
-    fn charge(&self, completion: TokenCount) -> Micros {
+    fn charge(&self, completion: TokenCount, ending: &Ending) -> Micros {
         let held = self.hold.as_ref().map_or(Micros::ZERO, Hold::amount);
-        if self.first.is_none() {
+        let handed_on = self.is_streamed || matches!(ending, Ending::Complete);
+        if self.first.is_none() || !handed_on {
             return Micros::ZERO;
         }
         let completion = completion.tokens().min(self.most_completion);
@@ -121,7 +125,7 @@ impl Tap for Entry {
             completion,
             claimed: self.claimed,
             events: self.events,
-            charge: self.charge(completion),
+            charge: self.charge(completion, ending),
             first_ms: self.first,
             total_ms,
             outcome: self.outcome(ending),

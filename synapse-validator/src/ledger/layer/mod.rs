@@ -27,8 +27,7 @@ use self::{
 use super::{Ledger, Opening, Position, Settings, Sync, UnixMillis};
 use crate::{
     billing::{Accounts, Bill, PriceBook, Terms},
-    rate_limit::replies,
-    token_count::{Metered, PromptTokens},
+    token_count::{Metered, PromptTokens, cap_name, replies},
 };
 
 /// Where the prices that rows refer to are noted, in the ledger's directory.
@@ -91,7 +90,7 @@ const NOTED_PRICES: &str = "prices.toml";
 ///
 /// It stands inside the rate limit, and around whatever does the work. [Attached](synapse_core::Stack::attach) it reports
 /// `ledger.open`, `ledger.rows` by outcome, `ledger.charged` and `ledger.held` in millionths of a unit, `ledger.refused` by
-/// code, and `ledger.unwritten`; it is unhealthy while the ledger takes no rows.
+/// code, `ledger.unwritten`, and [how long storing takes](Ledger::metrics); it is unhealthy while the ledger takes no rows.
 #[derive(Debug, Clone)]
 pub struct LedgerLayer {
     ledger: Ledger,
@@ -170,6 +169,14 @@ impl LedgerLayer {
         self.terms.store(Arc::new(terms));
     }
 
+    /// Checks that [`set_prices`](Self::set_prices) would take these prices.
+    ///
+    /// # Errors
+    /// `price_version_changed`.
+    pub fn check_prices(&self, prices: &PriceBook) -> Result<(), Error> {
+        self.prices.load().check_successor(prices, self.now())
+    }
+
     /// Charges what comes from now on by these prices; every clone of this layer with it. What is under way is charged as
     /// it was begun.
     ///
@@ -222,6 +229,7 @@ impl LedgerLayer {
             prompt_tokens: prompt.count().tokens(),
             replies,
             most_completion: replies.saturating_mul(u64::from(each)),
+            cap: cap_name(input),
             at,
         };
         let hold = self.accounts.hold(&bill, &self.terms.load())?;
@@ -238,10 +246,14 @@ impl LedgerLayer {
             hold: hold.amount(),
         };
         let written = self.ledger.begin(&opening);
-        let (entry, position) = written.inspect_err(|error| self.counts.failed_to_write(error))?;
-        self.counts.wrote();
+        let (entry, position) = written.inspect_err(|_| self.counts.failed_to_write())?;
         let entry = Entry::new(self, entry, &opening, quote.price, hold, closed.clone());
-        Ok(Begun { entry, position })
+        let is_capped = replies > 0 && input.max_tokens()?.is_some();
+        Ok(Begun {
+            entry,
+            position,
+            most: is_capped.then_some(opening.most_completion),
+        })
     }
 }
 
@@ -249,6 +261,8 @@ impl LedgerLayer {
 struct Begun {
     entry: Entry,
     position: Position,
+    /// Tokens that all replies may have together, where somebody said.
+    most: Option<u64>,
 }
 
 impl<S> Layer<S> for LedgerLayer {
@@ -266,18 +280,23 @@ impl Middleware for LedgerLayer {
         let prompt = counted.unwrap_or_else(|| PromptTokens::estimate(&input));
         let closed = Closed::default();
         let begun = self.begin(&mut input, &prompt, &closed);
-        let Begun { entry, position } = begun.inspect_err(|error| self.counts.refused(error.code()))?;
-        let mut pending = Pending::new(entry.began(began));
+        let Begun {
+            entry,
+            position,
+            most,
+        } = begun.inspect_err(|error| self.counts.refused(error.code()))?;
+        let mut pending = Pending::new(entry.began(began, input.wants_stream().unwrap_or(true)));
         let waits = self.ledger.settings().sync == Sync::Always;
         let mut result = next.run(input).await;
         if waits && let Ok(output) = result {
             let stored = self.ledger.durable(position).await;
             result = stored
-                .inspect_err(|error| self.counts.failed_to_write(error))
+                .inspect_err(|_| self.counts.failed_to_write())
                 .map(|()| output);
         }
         let result = result.map(|mut output| {
             let metered = Metered::of(&mut output, &prompt);
+            metered.at_most(most);
             pending.tap_mut().answered(output.head.served_by(), metered);
             output
         });
@@ -290,11 +309,12 @@ impl Middleware for LedgerLayer {
 #[async_trait]
 impl Attached for LedgerLayer {
     fn health(&self) -> Health {
-        self.counts.health()
+        self.ledger.health()
     }
 
     fn metrics(&self, metrics: &mut MetricsData) {
         self.counts.report(metrics, self.accounts.held());
+        self.ledger.metrics(metrics);
     }
 
     async fn shutdown(&self) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::Row;
+use crate::ledger::is_plain;
 
 const COLUMNS: &str = "entry,began_ms,ended_ms,request,caller,key,model,miner,prompt_tokens,completion_tokens,exact,\
 claimed_prompt_tokens,claimed_completion_tokens,events,price_version,hold,charge,first_ms,total_ms,outcome,code";
@@ -15,8 +16,8 @@ pub fn write_csv_head(out: &mut dyn Write) -> io::Result<()> {
     write!(out, "{COLUMNS}\r\n")
 }
 
-/// Writes a row as a line. Amounts are in whole units, with a point. A text that a spreadsheet would take for a formula
-/// has an apostrophe before it.
+/// Writes a row as a line. Amounts are in whole units, with a point. A text that a spreadsheet would take for a formula,
+/// blanks before it or not, has an apostrophe before it.
 ///
 /// # Errors
 /// Those of the writer.
@@ -52,7 +53,10 @@ pub fn write_csv(out: &mut dyn Write, row: &Row) -> io::Result<()> {
 /// A text as one cell.
 #[must_use]
 pub fn csv_text(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    // Programs leave out what is not shown, and some take the wide signs of East Asian keyboards for the others.
+    let said = text.trim_start_matches(|letter: char| letter.is_whitespace() || !is_plain(letter));
+    let is_formula = said.starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
+        || text.starts_with(['\t', '\r', '\n']);
     let text = if is_formula {
         format!("'{text}")
     } else {

@@ -175,7 +175,8 @@ impl Answer {
         if granted {
             return Some(Self::Granted(nearest));
         }
-        lacking.refuse(cost, nearest.status()).err().map(Self::Refused)
+        let refused = lacking.refuse(demands, cost, nearest.status());
+        refused.err().map(Self::Refused)
     }
 }
 

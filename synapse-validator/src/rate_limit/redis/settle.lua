@@ -10,8 +10,9 @@ if not taken then
     if ARGV[1] ~= '0' then redis.call('SET', KEYS[1], '', 'PX', ARGV[1]) end
     return 0
 end
-redis.call('DEL', KEYS[1])
+-- Called off already: it stays so, in case what asked for it is still under way.
 if taken == '' then return 0 end
+redis.call('DEL', KEYS[1])
 
 local function number(x) return string.format('%.0f', x) end
 

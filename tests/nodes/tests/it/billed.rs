@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use nodes_tests::{Ending, Random, Reply, Subnet, ask, ask_whole, kills};
+use serde_json::Value;
 use synapse_validator::ledger::{Outcome, Query, Row, rows};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -17,11 +19,14 @@ const USERS: u32 = 4;
 /// How long a reply may take before its user gives it up; the gateway it asked may be gone.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What a token costs, in millionths, and so a million of them in units: of a prompt, and of a reply.
+const PRICES: [u64; 2] = [7, 11];
+
 /// What became of a request, as its user saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
-    /// The reply came whole.
-    Whole,
+    /// The reply came whole, so many bytes of text.
+    Whole(usize),
     /// It began.
     Begun,
 }
@@ -39,8 +44,17 @@ async fn what_was_received_whole_has_one_closing_row_whenever_the_gateway_is_kil
         subnet.register(key, role).await;
     }
     let _miner = subnet.miner("miner", 5, 20).start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let prices = folder.path().join("prices.toml");
+    let [input, output] = PRICES;
+    let book = format!(
+        "[[version]]\nnumber = 1\nfrom = 2026-01-01\n[version.models.shout]\n\
+         prompt = \"{input}\"\ncompletion = \"{output}\"\n"
+    );
+    fs::write(&prices, book).unwrap();
     let process = subnet
         .validator("validator")
+        .arg(format!("--prices={}", prices.display()))
         .arg("--judge=false")
         .arg("--requests-per-minute=1000000")
         .arg("--tokens-per-day=1000000000");
@@ -89,21 +103,34 @@ async fn keep_asking(gateway: SocketAddr, user: u32, log: Log) {
         }
         let id = reply.request_id().unwrap().to_owned();
         log.lock().unwrap().insert(id.clone(), Seen::Begun);
-        if timeout(PATIENCE, is_whole(&mut reply, streamed)).await == Ok(true) {
-            log.lock().unwrap().insert(id, Seen::Whole);
+        if let Ok(Some(said)) = timeout(PATIENCE, said(&mut reply, streamed)).await {
+            log.lock().unwrap().insert(id, Seen::Whole(said));
         }
     }
 }
 
-async fn is_whole(reply: &mut Reply, streamed: bool) -> bool {
-    match streamed {
-        true => reply.ending().await == Ending::Complete,
-        false => serde_json::from_str::<serde_json::Value>(&reply.text().await).is_ok(),
+/// The bytes of text of a reply that came whole.
+async fn said(reply: &mut Reply, streamed: bool) -> Option<usize> {
+    let of = |json: &str, place: &str| {
+        let reply: Value = serde_json::from_str(json).ok()?;
+        Some(reply.pointer(place).and_then(Value::as_str).map_or(0, str::len))
+    };
+    if !streamed {
+        return of(&reply.text().await, "/choices/0/message/content");
     }
+    if reply.ending().await != Ending::Complete {
+        return None;
+    }
+    let text = reply.text().await;
+    let events = text
+        .split("\n\n")
+        .filter_map(|event| event.strip_prefix("data: "));
+    let lengths = events.filter_map(|json| of(json, "/choices/0/delta/content"));
+    Some(lengths.sum())
 }
 
-/// Each request that began has its row, each that was received whole has been closed as complete, and what a row says that
-/// was delivered is what a reply holds.
+/// Each request that began has its row, each that was received whole has been closed as complete, and what its row counts
+/// and charges is what its user read.
 fn check(log: &BTreeMap<String, Seen>, ledger: &Path) {
     let mut by_request: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     rows(ledger, &Query::default(), |row| {
@@ -117,6 +144,7 @@ fn check(log: &BTreeMap<String, Seen>, ledger: &Path) {
         .filter(|row| row.outcome == Some(Outcome::Complete))
         .collect();
     let usual = whole_rows.first().expect("some requests were answered whole");
+    let [input, output] = PRICES;
     let (mut whole, mut cut) = (0, 0);
     for (id, seen) in log {
         let rows = by_request
@@ -125,19 +153,19 @@ fn check(log: &BTreeMap<String, Seen>, ledger: &Path) {
         assert_eq!(rows.len(), 1, "{id} has one row: {rows:#?}");
         let row = &rows[0];
         match seen {
-            Seen::Whole => {
+            Seen::Whole(said) => {
                 whole += 1;
                 assert_eq!(
                     row.outcome,
                     Some(Outcome::Complete),
                     "{id} was received whole: {row:#?}"
                 );
-                let tokens = (row.prompt_tokens, row.completion_tokens);
-                assert_eq!(
-                    tokens,
-                    (usual.prompt_tokens, usual.completion_tokens),
-                    "each asks and is told the same"
-                );
+                assert_eq!(row.prompt_tokens, usual.prompt_tokens, "each asks the same");
+                // There is no tokenizer of this model, and four bytes are a token.
+                let read = said.div_ceil(4) as u64;
+                assert_eq!(row.completion_tokens, read, "{id} was told {said} bytes");
+                let charge = row.prompt_tokens * input + read * output;
+                assert_eq!(row.charge.0, charge, "{id}: {row:#?}");
             }
             Seen::Begun => {
                 cut += 1;

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Output};
 use nodes_tests::program;
 use tokio::process::Command;
 
-async fn say(name: &str, arguments: &[&str]) -> Output {
+pub(crate) async fn say(name: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(program(name));
     let folder = tempfile::tempdir().unwrap();
     // Not what this machine's environment or folder says.

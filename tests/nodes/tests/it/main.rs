@@ -13,6 +13,8 @@ mod killed;
 mod looks;
 mod preflight;
 mod private;
+mod refused;
+mod refused_prices;
 mod reload;
 mod restarts;
 mod start;

@@ -1,8 +1,13 @@
 //! What users write and models answer is nowhere but on its way.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
-use nodes_tests::{Node, Process, Signal, Subnet, ask, ask_whole, post};
+use nodes_tests::{Node, Process, Signal, Subnet, ask, ask_whole, get, post};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 
 /// In each prompt, and shouted in each answer.
 const CANARY: &str = "canary-7f3a9c";
@@ -56,6 +61,9 @@ fn around(text: &str) -> String {
 struct Run {
     nodes: Vec<(&'static str, Node)>,
     processes: Vec<Process>,
+    engine: JoinHandle<()>,
+    /// What they show to whoever asks.
+    shown: Vec<(String, String)>,
 }
 
 impl Run {
@@ -63,12 +71,25 @@ impl Run {
         let subnet = Subnet::new();
         let chain = subnet.chain().env("RUST_LOG", "trace");
         let mut nodes = vec![("the chain", chain.start().await)];
-        for (key, role) in [("validator", "validator"), ("miner", "miner")] {
+        for (key, role) in [
+            ("validator", "validator"),
+            ("miner", "miner"),
+            ("gossip", "miner"),
+        ] {
             let _ = subnet.key(key);
             subnet.register(key, role).await;
         }
         let miner = subnet.miner("miner", 2, 1).env("RUST_LOG", "trace");
         nodes.push(("the miner", miner.start().await));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = format!("--upstream=http://{}", listener.local_addr().unwrap());
+        let engine = tokio::spawn(gossip(listener));
+        let gossiping = subnet
+            .miner_of("gossip")
+            .arg("--listen=127.0.0.1:0")
+            .arg(upstream);
+        let gossiping = gossiping.env("RUST_LOG", "trace");
+        nodes.push(("the miner of an engine that repeats", gossiping.start().await));
         let validator = change(subnet.validator("validator").env("RUST_LOG", "trace"));
         nodes.push(("the validator", validator.start().await));
         let at = nodes.last().unwrap().1.address();
@@ -86,15 +107,26 @@ impl Run {
                 refused.status()
             );
         }
+        repeated(at).await;
+        let mut shown = Vec::new();
+        for (name, node) in &nodes {
+            for path in ["/metrics", "/health/ready", "/v1/models"] {
+                let text = get(node.address(), path).await.unwrap().text().await;
+                shown.push((format!("{path} of {name}"), text));
+            }
+        }
         Self {
             nodes,
-            processes: vec![chain, miner, validator],
+            processes: vec![chain, miner, gossiping, validator],
+            engine,
+            shown,
         }
     }
 
     /// Ends all nodes, and returns whatever they wrote.
     async fn said(mut self) -> Vec<(String, String)> {
-        let mut said = Vec::new();
+        self.engine.abort();
+        let mut said = self.shown;
         for (name, node) in self.nodes.iter_mut().rev() {
             node.signal(Signal::TERM);
             assert!(node.ended(Duration::from_secs(60)).await.is_some(), "{name} ends");
@@ -105,6 +137,83 @@ impl Run {
         }
         said
     }
+}
+
+/// Asks the engine that repeats until both of its ways to fail were met.
+async fn repeated(gateway: SocketAddr) {
+    let body = |stream: bool, prompt: &str| {
+        format!(
+            r#"{{"model": "gossip", "stream": {stream}, "messages": [{{"role": "user", "content": "{prompt} {CANARY}"}}]}}"#
+        )
+    };
+    for (stream, prompt, wanted) in [(false, "refuse", 400..600), (true, "break", 200..201)] {
+        let until = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let mut reply = post(gateway, "/v1/chat/completions", &body(stream, prompt))
+                .await
+                .unwrap();
+            let status = reply.status();
+            // Its client may read what the engine says of his own words.
+            let text = reply.text().await;
+            if wanted.contains(&status) && holds(&text) {
+                break;
+            }
+            assert!(tokio::time::Instant::now() < until, "{prompt}: {status} {text}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// An engine that repeats in its errors what it was asked. Made up, to see what becomes of such errors.
+async fn gossip(listener: TcpListener) {
+    while let Ok((socket, _)) = listener.accept().await {
+        tokio::spawn(repeat(socket));
+    }
+}
+
+async fn repeat(mut socket: TcpStream) -> Option<()> {
+    let mut request = Vec::new();
+    let is_whole = |request: &[u8]| {
+        let text = String::from_utf8_lossy(request).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let length = head.lines().find_map(|line| {
+            line.to_lowercase()
+                .strip_prefix("content-length:")?
+                .trim()
+                .parse::<usize>()
+                .ok()
+        });
+        (body.len() >= length.unwrap_or(0)).then_some((head.to_owned(), body.to_owned()))
+    };
+    let (head, body) = loop {
+        if let Some(whole) = is_whole(&request) {
+            break whole;
+        }
+        let mut part = [0; 4096];
+        match socket.read(&mut part).await {
+            Ok(read) if read > 0 => request.extend(&part[..read]),
+            _ => return None,
+        }
+    };
+    let error = serde_json::json!({"error": {"message": body, "type": "server_error", "code": "gossip"}});
+    let word = r#"{"choices": [{"index": 0, "delta": {"content": "Well"}}]}"#;
+    let (status, kind, body) = if head.starts_with("GET /v1/models") {
+        let models = r#"{"object": "list", "data": [{"id": "gossip", "object": "model"}]}"#;
+        ("200 OK", "application/json", models.to_owned())
+    } else if !head.starts_with("POST") {
+        ("404 Not Found", "application/json", "{}".to_owned())
+    } else if body.contains("break ") {
+        let events = format!("data: {word}\n\ndata: {error}\n\n");
+        ("200 OK", "text/event-stream", events)
+    } else {
+        ("500 Internal Server Error", "application/json", error.to_string())
+    };
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.ok()?;
+    socket.write_all(body.as_bytes()).await.ok()
 }
 
 /// The content of every file in there, whatever it is.

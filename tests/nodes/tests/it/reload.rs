@@ -136,6 +136,45 @@ async fn a_reload_takes_effect_and_one_with_an_error_changes_nothing_and_says_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn prices_that_are_refused_leave_all_else_as_it_was() {
+    let configured = Configured::start().await;
+    let at = configured.gateway.address();
+    let status = async || ask(at, "hello").await.unwrap().status();
+    let prices = configured.file.with_file_name("prices.toml");
+    let sold_at = |price: u32| {
+        format!(
+            "[[version]]\nnumber = 1\nfrom = 2026-01-01\n\n[version.default]\nprompt = \"{price}\"\ncompletion = \"1\"\n"
+        )
+    };
+    let config = |requests: u64, spend: &str| {
+        let (limits, prices) = (limits(requests), prices.display());
+        format!("{limits}\n[billing]\nprices = \"{prices}\"\nspend_per_day = \"{spend}\"\n")
+    };
+    fs::write(&prices, sold_at(1)).unwrap();
+    configured
+        .reload(&config(PLENTY, "1000"), "billing.spend_per_day = \"1000\"")
+        .await;
+    assert_eq!(status().await, 200);
+
+    fs::write(&prices, sold_at(2)).unwrap();
+    let refused = "billing.prices: version 1 of the prices, by which requests were charged, is another now";
+    configured.reload(&config(1, "0.000001"), refused).await;
+    for _ in 0..3 {
+        assert_eq!(status().await, 200, "limits and terms are the last good ones");
+    }
+    let said = configured.gateway.validator.stderr();
+    assert!(said.contains("the configuration stays as it was"), "{said}");
+
+    // The same file, once its prices are right, takes effect, and is told as the change that it is.
+    fs::write(&prices, sold_at(1)).unwrap();
+    configured
+        .reload(&config(1, "1000"), "limits.requests_per_minute = 1 (was 1000000)")
+        .await;
+    assert_eq!(status().await, 200);
+    assert_eq!(status().await, 429, "one a minute");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_starts_is_not_ended_by_a_hangup_and_heeds_it() {
     let subnet = Subnet::new();
     let _ = subnet.key("node");

@@ -30,6 +30,22 @@ async fn a_validator_comes_back_with_its_directory_and_with_fresh_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_used_of_a_days_tokens_outlives_a_kill() {
+    // Who sets no cap asks for all of a full window, so that only the first request fits.
+    let mut gateway = Gateway::start_with(1, 1, 0, |validator| validator.arg("--tokens-per-day=1000")).await;
+    let at = gateway.address();
+    assert_eq!(ask_whole(at, "one").await.unwrap().status(), 200);
+    assert_eq!(ask_whole(at, "one").await.unwrap().status(), 429);
+
+    let restarted = gateway.processes[1].restart(gateway.validator).await;
+    gateway.validator = restarted;
+    gateway.until_ready(1).await;
+    let said = gateway.validator.stderr();
+    assert!(said.contains("go on where they were: 1 requests"), "{said}");
+    assert_eq!(ask_whole(at, "one").await.unwrap().status(), 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_miner_that_comes_back_elsewhere_is_found_there() {
     let mut gateway = Gateway::start(1, 1, 0).await;
     let at = gateway.address();

@@ -19,11 +19,25 @@ use tokio::{
 };
 use tower::ServiceBuilder;
 
+use crate::bad_input_sent::{CHAT, chat, post};
+
+/// Bytes of a request that are taken.
+pub(crate) const MOST_BYTES: usize = 2 * 1024 * 1024;
+
 /// A miner that misbehaves in the way its model is called.
-fn miner() -> Scripted {
-    let models = ["good", "panics", "panics-midway", "never", "refuses", "fails"];
+pub(crate) fn miner() -> Scripted {
+    let models = [
+        "good",
+        "vast",
+        "panics",
+        "panics-midway",
+        "never",
+        "refuses",
+        "fails",
+    ];
     let mut capabilities = ModuleCapabilities::new("models")
         .with_task(Task::CHAT)
+        .with_task(Task::TEXT_COMPLETION)
         .with_streaming();
     for model in models {
         capabilities = capabilities.with_model(ModelInfo::new(model).with_context_length(64));
@@ -35,7 +49,7 @@ fn miner() -> Scripted {
             .iter()
             .filter_map(|message| Some(message.content.text()?.split(' ').count()))
             .sum();
-        if words > 64 {
+        if words > 64 && request.model != "vast" {
             return Err(Error::invalid(
                 "context_length_exceeded",
                 format!("the prompt has {words} tokens, and the context 64"),
@@ -62,33 +76,13 @@ fn miner() -> Scripted {
     .with_capabilities(capabilities)
 }
 
-fn chat(fields: &Value) -> Vec<u8> {
-    let mut body = json!({"model": "good", "messages": [{"role": "user", "content": "hi"}]});
-    for (name, value) in fields.as_object().unwrap() {
-        body[name] = value.clone();
-    }
-    body.to_string().into_bytes()
-}
-
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-fn post(path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Request<Full<Bytes>> {
-    let mut request = Request::post(path).header("host", "localhost");
-    if !headers.iter().any(|(name, _)| *name == "content-type") {
-        request = request.header("content-type", "application/json");
-    }
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.body(Full::new(body.into())).unwrap()
-}
-
-fn requests() -> Vec<(&'static str, Request<Full<Bytes>>)> {
-    const CHAT: &str = "/v1/chat/completions";
+pub(crate) fn requests() -> Vec<(&'static str, Request<Full<Bytes>>)> {
     let raw = |body: &str| post(CHAT, &[], body.as_bytes().to_vec());
     let with = |fields: Value| post(CHAT, &[], chat(&fields));
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
@@ -178,7 +172,7 @@ fn requests() -> Vec<(&'static str, Request<Full<Bytes>>)> {
         ("very deep nesting", raw(&deep(100_000))),
         (
             "a body over the limit",
-            post(CHAT, &[], chat(&json!({"user": "x".repeat(300_000)}))),
+            post(CHAT, &[], chat(&json!({"user": "x".repeat(MOST_BYTES)}))),
         ),
         (
             "a gzip bomb",
@@ -252,7 +246,7 @@ fn requests() -> Vec<(&'static str, Request<Full<Bytes>>)> {
 }
 
 /// Requests that no HTTP client would send: (name, bytes on the socket).
-fn raw_requests() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn raw_requests() -> Vec<(&'static str, Vec<u8>)> {
     let body = chat(&json!({}));
     let with = |headers: &str| {
         let mut bytes = format!(
@@ -322,7 +316,7 @@ async fn every_bad_input_has_its_answer() {
             .layer(DeadlineLayer::new(Duration::from_secs(2))),
     );
     let api = synapse_http::Api::builder(stack)
-        .max_body_bytes(256 * 1024)
+        .max_body_bytes(MOST_BYTES)
         .build();
     let door = serve(api).await.unwrap();
 

@@ -64,11 +64,17 @@ struct Said {
     reasoning_content: Option<String>,
     #[serde(default)]
     reasoning: Option<Value>,
+    /// What it says instead of an answer.
+    #[serde(default)]
+    refusal: Option<String>,
     #[serde(default)]
     tool_calls: Option<Vec<Call>>,
+    /// What came before `tool_calls`.
+    #[serde(default)]
+    function_call: Option<Function>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Call {
     #[serde(default)]
     index: Option<u32>,
@@ -139,13 +145,17 @@ fn choice(choice: Choice) -> Delta {
     let mut delta = Delta::default();
     delta.index = choice.index;
     delta.role = said.role;
-    delta.text = said.content.or(choice.text).unwrap_or_default();
+    delta.text = said.content.or(choice.text).or(said.refusal).unwrap_or_default();
     delta.reasoning = said
         .reasoning_content
         .or_else(|| said.reasoning?.as_str().map(str::to_owned))
         .unwrap_or_default();
+    let function = said.function_call.map(|function| Call {
+        function: Some(function),
+        ..Call::default()
+    });
     delta.tool_calls = (0..)
-        .zip(said.tool_calls.into_iter().flatten())
+        .zip(said.tool_calls.into_iter().flatten().chain(function))
         .map(|(position, call)| tool_call(position, call))
         .collect();
     delta.tokens = choice
