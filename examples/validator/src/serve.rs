@@ -156,11 +156,14 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
             let now = live.current();
             // First what the disk may refuse even now: then nothing else is taken either.
             if let Err(error) = ledger::reload(&ledger, &now) {
-                eprintln!("prices, terms, limits and probes stay as they were: {error}");
-            } else {
-                limit.set_limits(now.limits.limits());
-                interval.set(now.probe.every.get());
+                eprintln!(
+                    "prices, terms, limits and probes stay as they were, and the next SIGHUP tries them again: {error}"
+                );
+                renew(pem.clone()).await;
+                return;
             }
+            limit.set_limits(now.limits.limits());
+            interval.set(now.probe.every.get());
             renew(pem.clone()).await;
         }
         // Once it is so.

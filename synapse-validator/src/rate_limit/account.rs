@@ -173,13 +173,7 @@ impl Account {
         if self.is_full(now) {
             self.slots.clear();
         }
-        // All of them are there before any is taken from: a new one begins with what was in use before this request.
-        for window in quota.windows() {
-            if self.slot(window).is_none() {
-                let slot = Slot::new(window, now, self.level(window, now));
-                self.slots.push(slot);
-            }
-        }
+        self.begin(quota, now);
         for window in quota.windows() {
             let level = self.level(window, now).plus(window, cost.of(window));
             if let Some(slot) = self.slot(window) {
@@ -189,18 +183,25 @@ impl Account {
         }
     }
 
-    /// Takes so much of a window that refills as was used of it before, beside what was taken since.
-    pub(super) fn put_in(&mut self, window: Window, now: Moment, before: u128) {
-        let since = match self.slots.iter().find(|slot| slot.window.kind == window.kind) {
-            Some(slot) => slot.level(now).within(window),
-            None => Level::Refills(0),
-        };
-        let Level::Refills(since) = since else { return };
-        let level = Level::Refills(since + before).within(window);
-        let slot = Slot::new(window, now, level);
-        match self.slot(window) {
-            Some(kept) => *kept = slot,
-            None => self.slots.push(slot),
+    /// Keeps a state of each window of `quota`, so that one that was not there before drains from now on. All of them are
+    /// there before any is taken from: a new one begins with what was in use before this request.
+    pub(super) fn begin(&mut self, quota: &Quota, now: Moment) {
+        for window in quota.windows() {
+            if self.slot(window).is_none() {
+                let slot = Slot::new(window, now, self.level(window, now));
+                self.slots.push(slot);
+            }
+        }
+    }
+
+    /// Takes so much of a window that refills as was used of it before, beside what was taken since. Other windows of its
+    /// quota have what was taken since, and not what was used of this one.
+    pub(super) fn put_in(&mut self, quota: &Quota, window: Window, now: Moment, before: u128) {
+        self.begin(quota, now);
+        if let Some(slot) = self.slot(window)
+            && let Level::Refills(since) = slot.level(now).within(window)
+        {
+            *slot = Slot::new(window, now, Level::Refills(since + before).within(window));
         }
     }
 

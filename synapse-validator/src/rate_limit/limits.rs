@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::Quota;
+use super::{Quota, account::Whose};
 use crate::same_model::other_name;
 
 /// Who is held to how much: each caller, each address, each of some models, and everybody together.
@@ -64,6 +64,16 @@ impl Limits {
     pub fn for_everybody(mut self, quota: Quota) -> Self {
         self.everybody = quota;
         self
+    }
+
+    /// What is said of this account; of a key its request says it, and of an address nothing is restored.
+    pub(super) fn of(&self, whose: &Whose) -> Option<&Quota> {
+        match whose {
+            Whose::Everybody => Some(&self.everybody),
+            Whose::Caller(_) => Some(&self.caller),
+            Whose::Model(model) => self.models.get(model),
+            Whose::Key(_) | Whose::Address(_) => None,
+        }
     }
 
     /// What is said of this model, and under which name.

@@ -123,9 +123,10 @@ impl Local {
         {
             let now = self.clock.now();
             for (whose, window, level) in past.refilling(now.unix) {
+                let Some(quota) = limits.of(whose) else { continue };
                 let mut shard = lock(&self.shards[self.index(whose)]);
                 if shard.has_room(whose, self.per_shard, now) {
-                    shard.account(whose).put_in(window, now, level);
+                    shard.account(whose).put_in(quota, window, now, level);
                 }
             }
         }
@@ -184,6 +185,9 @@ impl Local {
                     nearest.add(window, self.with_past(&demand.whose, window, now, level));
                 });
             } else {
+                if let Some(account) = shard.accounts.get_mut(&demand.whose) {
+                    account.begin(&demand.quota, now);
+                }
                 let account = shard.accounts.get(&demand.whose).unwrap_or(&EMPTY);
                 for window in demand.quota.windows() {
                     nearest.add(window, self.level(account, &demand.whose, window, now));

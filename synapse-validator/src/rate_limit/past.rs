@@ -152,7 +152,12 @@ impl Past {
             return;
         }
         self.requests += 1;
-        let tokens = row.prompt_tokens.saturating_add(row.completion_tokens);
+        // No more than what it was let in with. A row that nothing was held for may not say how much that was.
+        let most = match row.most_completion {
+            0 => u64::MAX,
+            most => most,
+        };
+        let tokens = row.prompt_tokens.saturating_add(row.completion_tokens.min(most));
         self.add(Whose::Everybody, &limits.everybody, began, tokens);
         self.add(Whose::Caller(row.caller), &limits.caller, began, tokens);
         if let Some((model, quota)) = limits.of_model(&row.model) {

@@ -192,6 +192,24 @@ async fn a_window_that_a_day_refills_goes_on_to_the_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_day_refills_says_nothing_of_the_present_minute() {
+    let dir = tempfile::tempdir().unwrap();
+    let wall = Wall(tokio::time::Instant::now());
+    let limits = || Limits::per_caller(Quota::tokens_per_day(2_400).and(Quota::tokens_per_minute(100)));
+    let live = start(dir.path(), &wall, limits()).await;
+    for _ in 0..10 {
+        live.ask(ask("alice", "a", 90)).await.unwrap();
+        advance(HOUR / 12).await;
+    }
+    drop(live);
+    let next = start(dir.path(), &wall, limits()).await;
+    next.limits.restore(dir.path()).unwrap();
+    next.ask(ask("alice", "a", 90)).await.unwrap();
+    let error = next.ask(ask("alice", "a", 90)).await.unwrap_err();
+    assert_eq!(error.code(), "rate_limited");
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_more_accounts_are_restored_than_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let wall = Wall(tokio::time::Instant::now());

@@ -158,7 +158,7 @@ fn replies_of_every_shape_are_read() {
     assert_eq!(whole[1].finish_reason, Some(FinishReason::ToolCalls));
     assert!(whole[0].usage.is_none() && whole[1].usage.is_some());
 
-    let refused = &event(json!({"choices":[{"delta":{"refusal":"I cannot."}}]}))[0];
+    let refused = &event(json!({"choices":[{"delta":{"content":"","refusal":"I cannot."}}]}))[0];
     assert_eq!(refused.text, "I cannot.");
     let older = &event(json!({"choices":[{"delta":{"function_call":{"name":"f","arguments":"{}"}}}]}))[0];
     assert_eq!(older.tool_calls[0].name.as_deref(), Some("f"));

@@ -51,6 +51,8 @@ const NOTED_PRICES: &str = "prices.toml";
 /// | broke off after its first content | `broken` | the prompt, and the reply as far as it was handed on |
 /// | was answered whole | `complete` | the prompt and the reply |
 ///
+/// A reply that was not asked for as a stream is handed on once it is whole, and costs nothing at all before.
+///
 /// Tokens are those that we count. What the miner claims is in the row and changes nothing, and neither do tokens beyond
 /// `max_tokens`: a charge is never more than its hold. A request that a layer *outside* of this one makes twice is two
 /// requests; what a layer *inside* tries again is one.

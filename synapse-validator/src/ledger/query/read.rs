@@ -17,6 +17,9 @@ use crate::ledger::{
     totals::{Group, Summary},
 };
 
+/// The code of the error where rows are no more.
+const ROWS_FOLDED: &str = "ledger_rows_folded";
+
 pub(super) struct Reader {
     directory: PathBuf,
     segments: BTreeMap<u64, Files>,
@@ -72,7 +75,7 @@ impl Reader {
                 }
             }
             let mut is_enough = false;
-            self.read(number, &mut |position, record| match record {
+            let read = self.read(number, &mut |position, record| match record {
                 Record::Opened(opening) => {
                     open.insert(EntryId(position), opening);
                 }
@@ -81,7 +84,15 @@ impl Reader {
                     is_enough = is_enough || (query.wants_entry(&entry) && !each(Row::over(*entry)));
                 }
                 _ => {}
-            })?;
+            });
+            match read {
+                // Only now, as those before it were.
+                Err(error) if error.code() == ROWS_FOLDED => {
+                    open.clear();
+                    continue;
+                }
+                read => read?,
+            }
             if is_enough {
                 return Ok(());
             }
@@ -200,7 +211,7 @@ impl Reader {
 
     fn folded(&self, number: u64) -> Error {
         Error::invalid(
-            "ledger_rows_folded",
+            ROWS_FOLDED,
             format!("the rows of segment {number} were folded into totals of days"),
         )
         .with_hint("ask for whole days of UTC")

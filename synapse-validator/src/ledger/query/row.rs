@@ -29,6 +29,9 @@ pub struct Row {
     pub prompt_tokens: u64,
     /// Tokens of its reply, as we counted them.
     pub completion_tokens: u64,
+    /// Tokens that its reply was let in with; 0 where nobody said.
+    #[serde(skip)]
+    pub(crate) most_completion: u64,
     /// Whether both counts are the model's own.
     pub is_exact: bool,
     /// Tokens of its prompt, as the miner said.
@@ -84,6 +87,7 @@ impl Row {
             miner: None,
             prompt_tokens: count.tokens(),
             completion_tokens: 0,
+            most_completion: opening.most_completion,
             is_exact: count.precision() == Precision::Exact,
             claimed_prompt_tokens: None,
             claimed_completion_tokens: None,

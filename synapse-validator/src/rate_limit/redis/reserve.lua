@@ -80,7 +80,7 @@ local function level(slot, period)
 end
 
 local costs = { [0] = tonumber(ARGV[2]), tonumber(ARGV[3]) }
-local fits, reply, writes, at = true, { 0, raw, calendar }, {}, 4
+local fits, reply, writes, begun, at = true, { 0, raw, calendar }, {}, {}, 4
 for account = 3, #KEYS do
     local slots, kept, is_used = {}, 0, false
     local stored = redis.call('HGETALL', KEYS[account])
@@ -114,6 +114,10 @@ for account = 3, #KEYS do
                     units = math.max(units, math.min(used, amount))
                 end
             end
+            if is_used then
+                begun[#begun + 1] = { 'HSET', KEYS[account], kind,
+                    number(amount) .. ' ' .. number(units) .. ' 0 ' .. number(now) }
+            end
         end
         local after = units + cost
         if after > amount or (after == amount and parts > 0) then fits = false end
@@ -127,7 +131,11 @@ for account = 3, #KEYS do
     at = at + 1
     writes[#writes + 1] = { write, KEYS[account], kept, not is_used }
 end
-if not fits then return reply end
+if not fits then
+    -- So that a window that was not there before drains from now on.
+    for _, one in ipairs(begun) do redis.call(unpack(one)) end
+    return reply
+end
 for _, one in ipairs(writes) do
     if one[4] then redis.call('DEL', one[2]) end
     redis.call(unpack(one[1]))

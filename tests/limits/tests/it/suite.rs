@@ -35,6 +35,7 @@ over_both! {
     the_wait_is_exact,
     a_budget_lasts_until_midnight,
     an_amount_that_changes_keeps_what_was_used,
+    a_window_that_is_added_drains_although_it_refuses,
     large_amounts_are_exact,
 }
 
@@ -157,6 +158,23 @@ async fn an_amount_that_changes_keeps_what_was_used(place: &impl Place) {
     assert_eq!(served(1).await, "the quota of 1 requests per hour is used up");
     layer.set_quota(Quota::UNLIMITED);
     stack.run_inference(ask(10, 1)).await.unwrap();
+}
+
+async fn a_window_that_is_added_drains_although_it_refuses(place: &impl Place) {
+    let day = Quota::requests_per_day(1_000);
+    let layer = place.layer(Limits::per_caller(day)).await;
+    let stack = speaking(layer.clone());
+    for _ in 0..20 {
+        stack.run_inference(ask(10, 1)).await.unwrap();
+    }
+    layer.set_quota(day.and(Quota::requests_per_minute(10)));
+    // It begins with what is known to be used.
+    stack.run_inference(ask(10, 1)).await.unwrap_err();
+    place.pass(Duration::from_secs(30)).await;
+    for _ in 0..5 {
+        stack.run_inference(ask(10, 1)).await.unwrap();
+    }
+    stack.run_inference(ask(10, 1)).await.unwrap_err();
 }
 
 async fn large_amounts_are_exact(place: &impl Place) {

@@ -145,7 +145,8 @@ fn choice(choice: Choice) -> Delta {
     let mut delta = Delta::default();
     delta.index = choice.index;
     delta.role = said.role;
-    delta.text = said.content.or(choice.text).or(said.refusal).unwrap_or_default();
+    let text = said.content.or(choice.text).filter(|text| !text.is_empty());
+    delta.text = text.or(said.refusal).unwrap_or_default();
     delta.reasoning = said
         .reasoning_content
         .or_else(|| said.reasoning?.as_str().map(str::to_owned))
