@@ -197,6 +197,8 @@ async fn repeat(mut socket: TcpStream) -> Option<()> {
     };
     let error = serde_json::json!({"error": {"message": body, "type": "server_error", "code": "gossip"}});
     let word = r#"{"choices": [{"index": 0, "delta": {"content": "Well"}}]}"#;
+    let end = r#"{"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}"#;
+    let whole = r#"{"choices": [{"index": 0, "message": {"role": "assistant", "content": "Well"}, "finish_reason": "stop"}]}"#;
     let (status, kind, body) = if head.starts_with("GET /v1/models") {
         let models = r#"{"object": "list", "data": [{"id": "gossip", "object": "model"}]}"#;
         ("200 OK", "application/json", models.to_owned())
@@ -205,8 +207,14 @@ async fn repeat(mut socket: TcpStream) -> Option<()> {
     } else if body.contains("break ") {
         let events = format!("data: {word}\n\ndata: {error}\n\n");
         ("200 OK", "text/event-stream", events)
-    } else {
+    } else if body.contains("refuse ") {
         ("500 Internal Server Error", "application/json", error.to_string())
+    } else if body.contains(r#""stream":true"#) {
+        let events = format!("data: {word}\n\ndata: {end}\n\ndata: [DONE]\n\n");
+        ("200 OK", "text/event-stream", events)
+    } else {
+        // Its own miner's question, before anybody else's.
+        ("200 OK", "application/json", whole.to_owned())
     };
     let length = body.len();
     let head = format!(

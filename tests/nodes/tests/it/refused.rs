@@ -62,11 +62,12 @@ async fn limits_that_cannot_be() {
         ),
         (
             "limits of a model",
-            "[limits.model_requests_per_minute]\ngood = 0\n[limits.model_tokens_per_minute]\ngood = 2000000000000\n",
+            "[limits.model_requests_per_minute]\ngood = 0\n[limits.model_tokens_per_minute]\ngood = 0\n",
             &[
-                "FILE:5:1: limits.model_requests_per_minute.good: it is 0, and takes a whole number, from 1 to 1000000000",
-                "FILE:7:1: limits.model_tokens_per_minute.good: it is 2000000000000, and takes a whole number, from 1 to \
-                 1000000000000",
+                "FILE:5:9: limits.model_requests_per_minute: its entry \"good\" is wrong: it is 0, and takes a whole number, from \
+                 1 to 1000000000",
+                "FILE:7:9: limits.model_tokens_per_minute: its entry \"good\" is wrong: it is 0, and takes a whole number, at \
+                 least 1",
             ],
         ),
         (
