@@ -94,6 +94,15 @@ impl Load {
             .min()
     }
 
+    /// How many requests ended in which way.
+    pub(crate) fn endings(&self) -> BTreeMap<String, usize> {
+        let mut endings = BTreeMap::new();
+        for asked in self.asked.lock().unwrap().iter() {
+            *endings.entry(format!("{:?}", asked.outcome)).or_default() += 1;
+        }
+        endings
+    }
+
     /// Lets each request end, and says what became of all of them.
     pub(crate) async fn end(mut self) -> Vec<Asked> {
         self.over.send_replace(true);

@@ -79,7 +79,9 @@ async fn a_miner_that_is_killed_again_and_again_leaves_nothing_and_serves_again(
     for key in ["steady", "program", "image"] {
         subnet.register(key, "miner").await;
     }
-    let validator = subnet.validator("validator").arg("--judge=false").start().await;
+    // Its directory, which has its ledger, goes with it.
+    let gateway = subnet.validator("validator").arg("--judge=false");
+    let validator = gateway.start().await;
     let shouts = BTreeMap::from([
         (steady_name.clone(), STEADY),
         (victims[1].name.clone(), CONTAINED),

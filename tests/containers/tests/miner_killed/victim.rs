@@ -98,8 +98,9 @@ impl Victim {
             }
             assert!(
                 Instant::now() < until,
-                "nobody gets an answer of {}:\n{}",
+                "nobody gets an answer of {}: {:#?}\n{}",
                 self.name,
+                load.endings(),
                 self.node.stderr()
             );
             sleep(LOOK).await;
