@@ -43,6 +43,7 @@ mod middleware;
 mod module;
 mod money;
 mod output;
+mod plain;
 pub mod probe;
 mod report;
 mod subnet;
@@ -80,6 +81,7 @@ pub use self::{
         Alternative, Body, Chunk, Delta, Ending, FinishReason, Head, Logprobs, Output, Pending, QueueWait,
         RateLimitStatus, RateLimited, Tap, Token, ToolCall, Transform, Usage, WindowStatus,
     },
+    plain::{is_plain, plain},
     report::{Reason, ScoreBook, ScoreReport, SubnetSummary},
     subnet::{
         Directory, Endpoint, Epoch, Member, Phase, Registration, Role, Serving, Subnet, SubnetParams, Weight,

@@ -8,12 +8,13 @@ use std::{
     error::Error,
     fs,
     path::Path,
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
-use synapse_core::{Micros, NodeId, OperationId, TokenCount};
-use synapse_validator::ledger::{
-    By, Closing, Ledger, Opening, Outcome, Payer, Query, Settings, Span, TopUp, query, rows,
+use synapse_core::{Micros, NodeId, OperationId, TokenCount, testkit::ManualClock};
+use synapse_validator::{
+    ledger::{By, Closing, Ledger, Opening, Outcome, Payer, Query, Settings, Span, TopUp, query, rows},
+    rate_limit::{Limits, Quota, RateLimitLayer},
 };
 
 /// 1 March 2026, 00:00 UTC.
@@ -78,6 +79,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         true
     })?;
     println!("its {count} rows: {:.3} s", start.elapsed().as_secs_f64());
+    // As a gateway does that starts on the month's last day.
+    let limits =
+        Limits::per_caller(Quota::token_budget_per_month(1 << 40).and(Quota::tokens_per_day(1 << 30)));
+    let last = UNIX_EPOCH + Duration::from_millis(MARCH + MONTH - 1);
+    let limits = RateLimitLayer::new(limits).clock(ManualClock::at(last));
+    let start = Instant::now();
+    let restored = limits.restore(&directory)?;
+    println!("{restored}: {:.3} s", start.elapsed().as_secs_f64());
     fs::remove_file(directory.join("checkpoint"))?;
     let start = Instant::now();
     drop(Ledger::open(&directory, Settings::default())?);

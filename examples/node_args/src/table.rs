@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use synapse_core::plain;
+
 /// What a program shows: lines of text and tables, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Page(Vec<Line>);
@@ -39,11 +41,10 @@ pub enum Look {
 }
 
 impl Span {
-    /// Text that may be anybody's: what would move the cursor or change colours is left out.
+    /// Text that may be anybody's: what would move the cursor, change colours or turn the line is left out.
     pub fn new(text: impl AsRef<str>) -> Self {
-        let shown = |letter: char| if letter.is_control() { ' ' } else { letter };
         Self {
-            text: text.as_ref().chars().map(shown).collect(),
+            text: plain(text.as_ref()),
             look: Look::Plain,
         }
     }

@@ -2,8 +2,8 @@
 
 use node_args::table::{Column, Look, Page, Span, Table};
 use serde_json::{Value, json};
-use synapse_core::{CallerId, Error, KeyId, Micros, NodeId};
-use synapse_validator::ledger::{Account, Outcome, Report, Row, Totals, csv_text, is_plain, show_time};
+use synapse_core::{CallerId, Error, KeyId, Micros, NodeId, plain};
+use synapse_validator::ledger::{Account, Outcome, Report, Row, Totals, csv_text, show_time};
 
 /// Prints the text, or the value.
 pub(crate) fn line(json: bool, text: &str, value: &Value) -> Result<(), Error> {
@@ -47,7 +47,7 @@ pub(crate) fn rows(json: bool, report: &Report) -> Result<(), Error> {
 }
 
 fn cells(row: &Row) -> [Span; 10] {
-    let name = |name: Option<&str>| Span::new(plain(name.unwrap_or("-")));
+    let name = |name: Option<&str>| Span::new(name.unwrap_or("-"));
     let (outcome, look) = match &row.outcome {
         None => ("open".to_owned(), Look::Plain),
         Some(Outcome::Complete) => ("complete".to_owned(), Look::Good),
@@ -64,7 +64,7 @@ fn cells(row: &Row) -> [Span; 10] {
             .map_or_else(|| Span::new("-"), |at| Span::new(show_time(at))),
         name(row.caller.as_ref().map(CallerId::as_str)),
         name(row.key.as_ref().map(KeyId::as_str)),
-        Span::new(plain(&row.model)),
+        Span::new(&row.model),
         name(row.miner.as_ref().map(NodeId::as_str)),
         tokens(row.prompt_tokens, row.is_exact),
         tokens(row.completion_tokens, row.is_exact),
@@ -125,7 +125,7 @@ pub(crate) fn totals(json: bool, csv: bool, names: &[&'static str], report: &Rep
         ]);
         for (group, totals) in &report.groups {
             table.row([
-                Span::new(plain(&group.join(" · "))),
+                Span::new(group.join(" · ")),
                 Span::new(totals.requests.to_string()),
                 Span::new(totals.complete.to_string()),
                 Span::new(totals.prompt_tokens.to_string()),
@@ -196,7 +196,7 @@ pub(crate) fn balances(json: bool, accounts: &[(CallerId, Account)]) -> Result<(
             _ => (format!("-{owed}"), Look::Bad),
         };
         table.row([
-            Span::new(plain(caller.as_str())),
+            Span::new(caller.as_str()),
             Span::new(account.paid_in.to_string()),
             Span::new(account.charged.to_string()),
             Span::new(balance).look(look),
@@ -214,10 +214,4 @@ pub(crate) fn failure(error: &Error, json: bool) {
     } else {
         eprintln!("error: {}", plain(&error.to_string()));
     }
-}
-
-/// A text that may be anybody's, without what would change how the rest of the line is shown.
-fn plain(text: &str) -> String {
-    let shown = |letter: char| if is_plain(letter) { letter } else { '\u{fffd}' };
-    text.chars().map(shown).collect()
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::json;
-use synapse_core::{Error, Micros, OperationId, RequestId};
+use synapse_core::{Error, Micros, OperationId, RequestId, is_plain};
 use synapse_validator::ledger::{self, Ledger, Left, Settings, TopUp};
 
 use crate::{
@@ -56,7 +56,7 @@ pub(crate) fn run(options: &Options, told: &TopUpOptions, directory: &Path) -> R
 
 /// Whoever misspells a name pays somebody else, so that what no gateway calls anybody is refused.
 fn check_name(what: &str, name: &str) -> Result<(), Error> {
-    let is_odd = |letter: char| letter.is_whitespace() || !ledger::is_plain(letter);
+    let is_odd = |letter: char| letter.is_whitespace() || !is_plain(letter);
     if name.is_empty() || name.contains(is_odd) {
         return Err(
             Error::invalid("invalid_name", format!("{name:?} is no {what}'s name"))

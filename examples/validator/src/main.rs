@@ -34,7 +34,8 @@ It starts before its chain and its miners do, and is ready once it knows the cha
 Limits are kept in memory: those of tokens a day and a month go on from what the ledger says, all others begin anew with the \
 process, unless they are shared over Redis. The line \"ready URL\" goes to standard output once it serves, everything else to \
 standard error; RUST_LOG=info shows each request. SIGHUP reads the configuration again: limits, prices and terms, the probes' \
-interval and the certificate's files are taken at once, and of all else it says what the next start will change. SIGTERM or Ctrl-C lets what is under way end, a second one ends it at once.";
+interval and the certificate's files are taken at once, and of all else it says what the next start will change. SIGTERM or \
+Ctrl-C lets what is under way end, a second one ends it at once.";
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -4,15 +4,15 @@ use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
 use node_args::{config::Hangups, status::StatusFile};
 use synapse_core::{
-    AnyNext, DataDir, Endpoint, Error, InferenceModule, Input, ModuleExt, Subnet, Watch,
+    DataDir, Endpoint, Error, InferenceModule, ModuleExt, Subnet, Watch,
     config::{Live, Wrong},
-    from_fn,
     keys::Signer,
     layers::DeadlineLayer,
 };
 use synapse_http::{Scores, SignedHttp, Verifier, tls::PemFiles};
 use synapse_validator::{
     EvidenceLog, MinerPool, P2c, PeakEwma, State, TokenCountLayer, TraceLayer, ValidatorNode,
+    pool::ServedLayer,
 };
 use tokio::{
     sync::oneshot,
@@ -60,14 +60,6 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
     let transcripts = options.transcripts.layer(&data.path().join("transcripts"))?;
     let directory = ledger::directory(&options, data.path());
     let ledger = ledger::open(&options, &directory)?;
-    let served = pool.clone();
-    let served = from_fn(move |input: Input, next: AnyNext| {
-        let checked = served.check_input(&input);
-        async move {
-            checked?;
-            next.run(input).await
-        }
-    });
     let gateway = pool
         .clone()
         .with(
@@ -77,7 +69,7 @@ pub(crate) async fn serve(live: Live<ValidatorConfig>) -> Result<(), Error> {
                 .layer(count.clone())
                 .layer(limit.clone())
                 // What nobody serves takes a request of the limit, and no row.
-                .layer(served)
+                .layer(ServedLayer::new(pool.clone()))
                 .layer(ledger.clone())
                 .layer(DeadlineLayer::new(deadline)),
         )

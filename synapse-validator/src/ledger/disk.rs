@@ -74,7 +74,7 @@ pub(super) fn sync_folder(_: &Path) -> io::Result<()> {
 }
 
 /// Puts a file in the place of what is there, whole or not at all, and stores it.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let aside = path.with_extension("new");
     let folder = path.parent().ok_or(io::ErrorKind::InvalidFilename)?;
     let replaced = create(&aside)

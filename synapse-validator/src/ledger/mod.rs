@@ -46,6 +46,7 @@ use std::{
 
 use synapse_core::{CallerId, DataDir, Error, Health, MetricsData, Micros};
 
+pub(crate) use self::disk::replace as replace_file;
 #[cfg(feature = "failpoints")]
 pub use self::fault::{Fault, cut_power, set_fault};
 use self::keeper::Shared;
@@ -61,7 +62,6 @@ pub use self::{
     recovered::Recovered,
     row::{Closing, EntryId, Opening, Outcome, PriceVersion, TopUp, UnixMillis},
     settings::{Corruption, Settings, Sync},
-    shown::is_plain,
     totals::Totals,
 };
 
@@ -154,7 +154,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `ledger_payment_differs` where another of this name was entered; `ledger_text_odd` where its note has a character
-    /// that is not [plain](is_plain); `ledger_unavailable`, `ledger_name_too_long`, `ledger_amount_too_large`.
+    /// that is not [plain](synapse_core::is_plain); `ledger_unavailable`, `ledger_name_too_long`, `ledger_amount_too_large`.
     pub fn top_up(&self, top_up: &TopUp) -> Result<Position, Error> {
         let ((), end) = self.0.shared.write(|writer| writer.top_up(top_up))?;
         Ok(Position(end))

@@ -27,6 +27,7 @@ mod miner;
 pub(crate) mod random;
 mod room;
 mod roster;
+mod served;
 mod settings;
 mod silence;
 mod snapshot;
@@ -48,6 +49,7 @@ pub(crate) use self::failover::blames_caller;
 pub use self::{
     attempt::{Attempt, Excluded, Only},
     balance::{Balance, Candidates, Load, Meter, Observation, P2c, PeakEwma},
+    served::ServedLayer,
     witness::{Outcome, Sighting, Witness},
 };
 use self::{follow::Follower, roster::Roster, settings::Settings, tend::Care};
@@ -221,8 +223,7 @@ impl MinerPool {
             .is_some_and(|miner| miner.is_ready())
     }
 
-    /// Checks that a member is ready that serves what is asked for: what a request is told at once, and what a layer may ask
-    /// before it spends anything on one.
+    /// Checks that a member is ready that serves what is asked for, as [`ServedLayer`] does.
     ///
     /// # Errors
     /// `no_miner_ready`, `model_not_found`, `task_unsupported`, and what the input says where it names no model.

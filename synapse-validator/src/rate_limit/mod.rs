@@ -302,6 +302,10 @@ impl Attached for RateLimitLayer {
             "rate_limit.reservations",
             self.open.load(Ordering::Relaxed) as f64,
         );
+        #[cfg_attr(
+            not(feature = "redis"),
+            expect(clippy::infallible_destructuring_match, reason = "there may be another store")
+        )]
         let local = match &self.store {
             Store::Local(local) => local,
             #[cfg(feature = "redis")]

@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 use synapse_core::{
-    AnyNext, Body, Caller, Content, Error, InferenceModule, Input, Message, Micros, ModuleExt, Output, Part,
-    Prompt, PromptRenderer, RateLimitStatus, RenderedPrompt, Request, Stack, Task, TokenCount, from_fn,
-    testkit::Scripted,
+    Body, Caller, Content, Error, InferenceModule, Input, Message, Micros, ModuleExt, Output, Part, Prompt,
+    PromptRenderer, RateLimitStatus, RenderedPrompt, Request, Stack, Task, TokenCount, testkit::Scripted,
 };
 use synapse_validator::{
     PriceBook, RateLimitLayer, TokenCountLayer, Tokenizers,
     billing::{Price, SpendLimit, Terms},
     ledger::{Ledger, LedgerLayer, Query, Settings, query},
+    pool::ServedLayer,
     rate_limit::{Limits, Quota},
     token_count::PromptTokens,
 };
@@ -309,18 +309,10 @@ async fn what_nobody_serves_has_no_row_and_takes_a_request_where_the_caller_is_a
         Ledger::open(dir.path(), Settings::default()).unwrap(),
         PriceBook::free(),
     );
-    let served = pool.clone();
-    let served = from_fn(move |input: Input, next: AnyNext| {
-        let checked = served.check_input(&input);
-        async move {
-            checked?;
-            next.run(input).await
-        }
-    });
     let stack = pool.clone().with(
         ServiceBuilder::new()
             .layer(RateLimitLayer::per_caller(Quota::requests_per_day(3)))
-            .layer(served)
+            .layer(ServedLayer::new(pool.clone()))
             .layer(ledger.clone()),
     );
     let rows = || query(dir.path(), &Query::default()).unwrap().totals.requests;

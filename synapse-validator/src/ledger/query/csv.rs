@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::Row;
-use crate::ledger::is_plain;
+use synapse_core::is_plain;
 
 const COLUMNS: &str = "entry,began_ms,ended_ms,request,caller,key,model,miner,prompt_tokens,completion_tokens,exact,\
 claimed_prompt_tokens,claimed_completion_tokens,events,price_version,hold,charge,first_ms,total_ms,outcome,code";

@@ -19,27 +19,18 @@ use tokio::{
 };
 use tower::ServiceBuilder;
 
-use crate::bad_input_sent::{CHAT, chat, post};
+use crate::bad_input_sent::{CHAT, MODELS, chat, post};
 
 /// Bytes of a request that are taken.
 pub(crate) const MOST_BYTES: usize = 2 * 1024 * 1024;
 
 /// A miner that misbehaves in the way its model is called.
 pub(crate) fn miner() -> Scripted {
-    let models = [
-        "good",
-        "vast",
-        "panics",
-        "panics-midway",
-        "never",
-        "refuses",
-        "fails",
-    ];
     let mut capabilities = ModuleCapabilities::new("models")
         .with_task(Task::CHAT)
         .with_task(Task::TEXT_COMPLETION)
         .with_streaming();
-    for model in models {
+    for model in MODELS {
         capabilities = capabilities.with_model(ModelInfo::new(model).with_context_length(64));
     }
     Scripted::new(|input| async move {

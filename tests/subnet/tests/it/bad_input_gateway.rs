@@ -24,6 +24,7 @@ use synapse_validator::{
     Quota, RateLimitLayer, TokenCountLayer, Tokenizers, TraceLayer,
     billing::{Price, PriceBook, Terms, Unpaid},
     ledger::{Ledger, LedgerLayer, Query, Row, Settings, TopUp, rows},
+    pool::ServedLayer,
     rate_limit::Limits,
     token_count::OpenAiVocabulary,
 };
@@ -33,7 +34,7 @@ use tower::ServiceBuilder;
 
 use crate::{
     bad_input::{self, MOST_BYTES},
-    bad_input_sent::{Answer, CHAT, Door, Holder, Sent, chat, exchange, post},
+    bad_input_sent::{Answer, CHAT, Door, Holder, MODELS, Sent, UNSOLD, chat, exchange, post},
 };
 
 /// What is paid in for who is not poor: enough for all that is answered.
@@ -45,17 +46,8 @@ const TOKENS: u64 = 1_500_000;
 const EACH_REQUEST: f64 = 86.4;
 /// Tokens of a small request and its reply.
 pub(crate) const SMALL: u64 = 10;
-/// Models that have a price. Nobody serves the last.
-const SOLD: [&str; 8] = [
-    "good",
-    "vast",
-    "panics",
-    "panics-midway",
-    "never",
-    "refuses",
-    "fails",
-    "ghost",
-];
+/// A model that has a price, and that nobody serves.
+const GHOST: &str = "ghost";
 
 /// A millionth a token of a prompt, and ten a token of a reply.
 pub(crate) fn price() -> Price {
@@ -109,7 +101,8 @@ impl World {
         .await
         .unwrap();
         let mut prices = "[[version]]\nnumber = 1\nfrom = 2026-01-01\n".to_owned();
-        for model in SOLD {
+        let sold = || MODELS.into_iter().filter(|model| *model != UNSOLD).chain([GHOST]);
+        for model in sold() {
             writeln!(
                 prices,
                 "[version.models.{model}]\nprompt = \"1\"\ncompletion = \"10\""
@@ -117,7 +110,7 @@ impl World {
             .unwrap();
         }
         let prices: PriceBook = prices.parse().unwrap();
-        let tokenizers = SOLD.into_iter().fold(Tokenizers::new(), |tokenizers, model| {
+        let tokenizers = sold().fold(Tokenizers::new(), |tokenizers, model| {
             tokenizers.with_openai(model, OpenAiVocabulary::O200kBase)
         });
         // Who does not wait long enough for them is told an estimate.
@@ -150,6 +143,7 @@ impl World {
                     .layer(trace.clone())
                     .layer(count.clone())
                     .layer(limit.clone())
+                    .layer(ServedLayer::new(gateway.pool()))
                     .layer(ledger.clone())
                     .layer(DeadlineLayer::new(Duration::from_secs(5))),
             )

@@ -181,7 +181,7 @@ fn money() -> Vec<Ask> {
         ),
         with(
             "a model that has no price",
-            &json!({"model": "gpt-4o", "max_tokens": 1}),
+            &json!({"model": "unsold", "max_tokens": 1}),
         ),
         with(
             "a model with another tag",

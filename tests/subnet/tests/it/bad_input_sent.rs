@@ -13,6 +13,20 @@ use tokio::{
     time::timeout,
 };
 
+/// A model that a gateway with prices has none for.
+pub(crate) const UNSOLD: &str = "unsold";
+/// What the miner serves.
+pub(crate) const MODELS: [&str; 8] = [
+    "good",
+    "vast",
+    UNSOLD,
+    "panics",
+    "panics-midway",
+    "never",
+    "refuses",
+    "fails",
+];
+
 pub(crate) const CHAT: &str = "/v1/chat/completions";
 pub(crate) const MEGABYTE: usize = 1_000_000;
 
